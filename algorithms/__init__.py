@@ -1,0 +1,1 @@
+"""QGIS Processing algorithms: parameters in, core called, sinks out."""

@@ -1,0 +1,1 @@
+"""Field masks: the segmenter protocol, prompts and what is done with masks."""

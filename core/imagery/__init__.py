@@ -1,0 +1,1 @@
+"""Rasters, dated series, quality masks, composites and spectral indices."""

@@ -1,0 +1,1 @@
+"""Crop samples: profiles, gap filling, distances, cleaning and generation."""

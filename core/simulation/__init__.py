@@ -1,0 +1,1 @@
+"""Farm landscapes and image series of known truth, for the demo, tests and training."""

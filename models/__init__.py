@@ -1,0 +1,1 @@
+"""What holds weights or rules: segmentation engines and their registry."""

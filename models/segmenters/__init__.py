@@ -1,0 +1,1 @@
+"""Engines behind the Segmenter protocol and the registry that names them."""

@@ -1,0 +1,1 @@
+"""The only bridge between QGIS objects and numpy."""
