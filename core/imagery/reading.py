@@ -1,0 +1,69 @@
+"""Going through a series image by image: each file is opened once and read in its own blocks.
+
+Images are read by a few threads side by side (GDAL and zlib work outside Python's lock). A file
+that breaks on reading drops out with a reason; the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Callable, List, Tuple, TypeVar
+
+from ..errors import RasterError
+from ..monitor import Monitor
+from .raster import Raster
+from .series import Series, SeriesImage, Skipped
+
+Result = TypeVar("Result")
+_POLL_SECONDS = 0.2
+_MOST_THREADS = 4
+
+
+def each_image(
+    series: Series,
+    work: Callable[[int, SeriesImage, Raster], Result],
+    monitor: Monitor,
+) -> Tuple[List[Result], List[Skipped]]:
+    """Open every image and call `work(position, image, raster)` on it.
+
+    :param work: runs in a thread of its own; calls `monitor.check()` between blocks.
+    :returns: results of the images that could be read, and those that could not.
+    :raises Cancelled: within a fraction of a second after the user asked.
+    """
+    results: List[Result] = []
+    broken: List[Skipped] = []
+    threads = min(_MOST_THREADS, os.cpu_count() or 1, max(1, len(series.images)))
+    with ThreadPoolExecutor(threads) as pool:
+        jobs = {
+            pool.submit(_one, series, k, image, work): image
+            for k, image in enumerate(series.images)
+        }
+        waiting = set(jobs)
+        try:
+            while waiting:
+                done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
+                monitor.check()
+                for job in done:
+                    try:
+                        results.append(job.result())
+                    except RasterError as error:
+                        broken.append(Skipped(jobs[job].name, str(error)))
+                monitor.progress(1 - len(waiting) / len(jobs))
+        finally:
+            for job in waiting:
+                job.cancel()
+    return results, sorted(broken, key=lambda item: item.item)
+
+
+def _one(
+    series: Series,
+    position: int,
+    image: SeriesImage,
+    work: Callable[[int, SeriesImage, Raster], Result],
+) -> Result:
+    raster = series.open(image)
+    try:
+        return work(position, image, raster)
+    finally:
+        raster.close()
