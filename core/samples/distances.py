@@ -107,15 +107,10 @@ def dtw(a: np.ndarray, b: np.ndarray, days: np.ndarray, shift_days: float) -> np
     for i in range(len(days)):
         here: dict = {}
         for j in range(first[i], last[i]):
-            cost = np.abs(left[i] - right[j])
-            steps = [
-                step
-                for step in (above.get(j - 1), above.get(j), here.get(j - 1))
-                if step is not None
-            ]
-            if steps:
-                cost += _smallest(steps)
-            here[j] = cost
+            before = [above[k] for k in (j - 1, j) if k in above]
+            before += [here[j - 1]] if j - 1 in here else []
+            if before or i == j == 0:
+                here[j] = np.abs(left[i] - right[j]) + (_smallest(before) if before else 0)
         above = here
     return above[len(days) - 1]
 
@@ -144,8 +139,8 @@ def _by_metric(
         return np.array([_fastdtw(x, y, m, monitor) for x, y, m in zip(a, b, both)])
     difference = np.where(both, np.abs(a - b), 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = difference.sum(axis=1, dtype=np.float64) / both.sum(axis=1)
-    return mean if metric is Metric.MEAN else mean * dates
+        total, shared = difference.sum(axis=1, dtype=np.float64), both.sum(axis=1)
+        return total / shared if metric is Metric.MEAN else total * (dates / shared)
 
 
 def _fastdtw(a: np.ndarray, b: np.ndarray, both: np.ndarray, monitor: Monitor) -> float:

@@ -1,0 +1,46 @@
+"""The Processing provider: the list of Furrow's algorithms."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+from qgis.core import QgsProcessingProvider
+from qgis.PyQt.QtGui import QIcon
+
+ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
+
+# Module and class of each algorithm; imported when QGIS asks for them, so that it starts fast.
+ALGORITHMS = (
+    ("generate_samples", "GenerateSamples"),
+    ("clean_samples", "CleanSamples"),
+    ("extract_profiles", "ExtractProfiles"),
+    ("rank_images", "RankImages"),
+    ("segment_prompts", "SegmentPrompts"),
+)
+
+
+class FurrowProvider(QgsProcessingProvider):
+    """Offers the algorithms in the Toolbox, in models and to `qgis_process`."""
+
+    def id(self) -> str:
+        """Return the prefix of every algorithm id; never translated."""
+        return "furrow"
+
+    def name(self) -> str:
+        """Return the name shown in the Toolbox."""
+        return "Furrow"
+
+    def icon(self) -> QIcon:
+        """Return the icon shown in the Toolbox."""
+        return QIcon(str(ICON))
+
+    def svgIconPath(self) -> str:
+        """Return the icon's file for places that draw it at other sizes."""
+        return str(ICON)
+
+    def loadAlgorithms(self) -> None:
+        """Make one instance of every algorithm."""
+        for module, name in ALGORITHMS:
+            algorithm = getattr(import_module(f".{module}", __package__), name)
+            self.addAlgorithm(algorithm())

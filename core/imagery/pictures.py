@@ -1,0 +1,150 @@
+"""Pictures: what a segmenter is shown of a place, from a series or from one raster."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple
+
+import numpy as np
+
+from ..errors import BandError
+from ..monitor import SILENT, Monitor
+from .bands import roles_from_names
+from .composite import stretch
+from .dates import date_from_name, date_from_tags
+from .grid import Grid, Window
+from .indices import Index
+from .ranking import clearest
+from .raster_gdal import GdalRaster, describe
+from .series import Series, SeriesImage
+
+FALSE_COLOUR = ("nir", "red", "green")
+TRUE_COLOUR = ("red", "green", "blue")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A window of one image."""
+
+    image: np.ndarray
+    """(h, w, 3) uint8, stretched; 0 where not valid."""
+    valid: np.ndarray
+    """(h, w) bool."""
+    feature: np.ndarray
+    """(h, w) float32 in about 0..1, NaN where not valid: the index, else the brightness."""
+    date: Optional[dt.date]
+    name: str
+    """File name of the image."""
+
+
+class Pictures(Protocol):
+    """Where pictures come from."""
+
+    grid: Grid
+
+    def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
+        """Told which windows come next, so that files are opened once for all of them."""
+
+    def picture(self, window: Window) -> Picture:
+        """The picture of a window of `grid`."""
+
+
+class SeriesPictures:
+    """The clearest date of a series around each window."""
+
+    def __init__(self, series: Series, index: Index) -> None:
+        self.grid = series.grid
+        self._series = series
+        self._index = index
+        self._chosen: Dict[Window, SeriesImage] = {}
+
+    def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
+        """Choose the date for each window."""
+        new = [window for window in windows if window not in self._chosen]
+        self._chosen.update(clearest(self._series, new, self._index, monitor))
+
+    def picture(self, window: Window) -> Picture:
+        """See `Pictures.picture`."""
+        if window not in self._chosen:
+            self.prepare([window])
+        image = self._chosen[window]
+        shown = _shown_roles(image.roles)
+        raster = self._series.open(image)
+        try:
+            roles = sorted(set(shown) | self._index.roles)
+            bands, valid = self._series.read(raster, image, roles, window)
+        finally:
+            raster.close()
+        feature = np.where(valid, self._index(bands), np.float32(np.nan))
+        composite = stretch(np.stack([bands[role] for role in shown]), valid)
+        return Picture(composite, valid, feature, image.date, image.name)
+
+
+class FilePictures:
+    """One raster that the user chose, on the grid of the series or on its own."""
+
+    def __init__(
+        self,
+        path: str,
+        grid: Optional[Grid] = None,
+        bands: Optional[Sequence[int]] = None,
+    ) -> None:
+        """:raises RasterError, BandError: where the file or its bands cannot be used."""
+        self._info = describe(path)
+        self.grid = grid or self._info.grid
+        self._bands = tuple(bands) if bands else default_bands(self._info.band_names)
+        if max(self._bands) > self._info.count or min(self._bands) < 1:
+            raise BandError(
+                f"{path} has {self._info.count} band(s); bands {self._bands} were asked for."
+            )
+        self._date = date_from_name(self.name) or date_from_tags(self._info.tags)
+
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self._info.path.replace("\\", "/").rsplit("/", 1)[-1]
+
+    def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
+        """Nothing to choose."""
+
+    def picture(self, window: Window) -> Picture:
+        """See `Pictures.picture`."""
+        raster = GdalRaster(self._info.path)
+        try:
+            stored = raster.read(self._bands, window, self.grid)
+        finally:
+            raster.close()
+        valid = np.isfinite(stored).all(axis=0) if stored.dtype.kind == "f" else None
+        valid = _has_data(stored, [self._info.nodata[b - 1] for b in self._bands], valid)
+        composite = stretch(stored, valid)
+        brightness = composite.mean(axis=2, dtype=np.float32) / np.float32(255)
+        feature = np.where(valid, brightness, np.float32(np.nan))
+        return Picture(composite, valid, feature, self._date, self.name)
+
+
+def default_bands(names: Sequence[str]) -> Tuple[int, int, int]:
+    """The bands to show: by their roles, else the first three, else the first one thrice."""
+    roles = roles_from_names(names)
+    for wanted in (FALSE_COLOUR, TRUE_COLOUR):
+        if all(role in roles for role in wanted):
+            return tuple(roles[role] for role in wanted)
+    return (1, 2, 3) if len(names) >= 3 else (1, 1, 1)
+
+
+def _shown_roles(roles: Mapping[str, int]) -> Tuple[str, ...]:
+    for wanted in (FALSE_COLOUR, TRUE_COLOUR, ("nir", "red", "red")):
+        if all(role in roles for role in wanted):
+            return wanted
+    return (next(iter(roles)),) * 3
+
+
+def _has_data(
+    stored: np.ndarray, nodata: Sequence[Optional[float]], finite: Optional[np.ndarray]
+) -> np.ndarray:
+    """(h, w) bool: not every band says no data."""
+    empty = np.zeros(stored.shape[1:], dtype=bool)
+    values = [value for value in nodata if value is not None and not np.isnan(value)]
+    if len(values) == len(nodata):
+        empty = np.all([band == value for band, value in zip(stored, values)], axis=0)
+    return ~empty if finite is None else finite & ~empty

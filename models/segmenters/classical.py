@@ -1,0 +1,250 @@
+"""Field masks without a model: a tree of merging regions, numpy and scipy only.
+
+Encoding cuts the image into small even pieces (the graph method of Felzenszwalb and Huttenlocher
+on the minimum spanning tree of the pixel grid) and merges the two most similar neighbours again
+and again until one region is left. The record of the merges is a binary tree; every field that
+the method can see is one of its nodes. A click stands on one leaf, so its candidates are the
+nodes between that leaf and the root: they are nested, and their scores are known beforehand.
+
+Leaves are numbered so that each node covers a contiguous run of numbers, so a node turns into a
+mask by two comparisons.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from scipy import ndimage, sparse
+from scipy.sparse import csgraph
+
+from ...core.fields.masks import component_at, fill_holes, pixel_at
+from ...core.fields.segmenter import Embedding, Masks, Prompts
+
+MASKS_PER_PROMPT = 3
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What steers the tree; colours run from 0 to 1."""
+
+    smoothing: float = 0.6
+    """Standard deviation in pixels of the Gaussian that takes out sensor noise."""
+    piece_scale: float = 0.06
+    """The larger, the larger the pieces before merging (`k` of the graph method)."""
+    piece_pixels: int = 6
+    """Pieces below this size join their most similar neighbour."""
+    edge_weight: float = 1.0
+    """Weight of the gradient along the common boundary beside the difference of the means."""
+    size_power: float = 0.3
+    """How much the size of the smaller partner delays a merge."""
+
+
+# ------------------------------------------------------------------------------------ pieces
+
+
+def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
+    """(H, W, 3) uint8 -> (H, W, 3) float32 in 0..1, smoothed."""
+    colours = image.astype(np.float32) / 255
+    return ndimage.gaussian_filter(colours, (sigma, sigma, 0), mode="nearest")
+
+
+def _grid_edges(colours: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All pairs of 4-neighbours (flat pixel numbers) and their colour distance."""
+    height, width = colours.shape[:2]
+    index = np.arange(height * width, dtype=np.int32).reshape(height, width)
+    right = np.linalg.norm(colours[:, 1:] - colours[:, :-1], axis=-1)
+    down = np.linalg.norm(colours[1:] - colours[:-1], axis=-1)
+    first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
+    second = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
+    return first, second, np.concatenate([right.ravel(), down.ravel()])
+
+
+def _spanning_edges(
+    first: np.ndarray, second: np.ndarray, weight: np.ndarray, count: int
+) -> Tuple[List[int], List[int], List[float]]:
+    """Edges of the minimum spanning tree, lightest first.
+
+    The graph method looks at edges by rising weight and hardly ever needs one outside this
+    tree; half as many edges go through the loop in Python.
+    """
+    # A stored zero counts as no edge, so weights are lifted by a hair.
+    graph = sparse.coo_matrix((weight.astype(np.float64) + 1e-7, (first, second)), (count, count))
+    tree = csgraph.minimum_spanning_tree(graph.tocsr()).tocoo()
+    order = np.argsort(tree.data, kind="stable")
+    return tree.row[order].tolist(), tree.col[order].tolist(), tree.data[order].tolist()
+
+
+def _find(parent: List[int], node: int) -> int:
+    """Root of a node in a union-find forest, halving the path on the way."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = parent[node]
+    return node
+
+
+def _join(
+    edges: Tuple[List[int], List[int], List[float]], count: int, scale: float, least: int
+) -> List[int]:
+    """Union-find parents after joining pixels along the edges of the spanning tree."""
+    parent = list(range(count))
+    size = [1] * count
+    limit = [scale] * count
+    for a, b, weight in zip(*edges):
+        a, b = _find(parent, a), _find(parent, b)
+        if weight <= limit[a] and weight <= limit[b]:
+            parent[b] = a
+            size[a] += size[b]
+            limit[a] = weight + scale / size[a]
+    for a, b in zip(edges[0], edges[1]):
+        a, b = _find(parent, a), _find(parent, b)
+        if a != b and (size[a] < least or size[b] < least):
+            parent[b] = a
+            size[a] += size[b]
+    return parent
+
+
+def _pieces(colours: np.ndarray, tuning: Tuning) -> np.ndarray:
+    """(H, W) int32 numbers of small even pieces, 0..n-1, each 4-connected."""
+    height, width = colours.shape[:2]
+    count = height * width
+    edges = _spanning_edges(*_grid_edges(colours), count)
+    roots = np.array(_join(edges, count, tuning.piece_scale, tuning.piece_pixels), dtype=np.int64)
+    while True:
+        above = roots[roots]
+        if np.array_equal(above, roots):
+            break
+        roots = above
+    labels = np.unique(roots, return_inverse=True)[1]
+    return labels.reshape(height, width).astype(np.int32)
+
+
+# ------------------------------------------------------------------------------- merge tree
+
+
+@dataclass
+class _Regions:
+    """Lists that grow by one entry with each merge; entry i describes node i."""
+
+    area: List[float]
+    """Pixels."""
+    total: List[Tuple[float, float, float]]
+    """Sum of the colours."""
+    neighbours: List[Dict[int, Tuple[float, float]]]
+    """Per neighbour: length of the common boundary and sum of the gradient along it."""
+    left: List[int]
+    right: List[int]
+    cost: List[float]
+    """Cost of the merge that made the node; 0 for leaves."""
+
+
+def _boundaries(pieces: np.ndarray, colours: np.ndarray) -> Tuple[np.ndarray, ...]:
+    """Pairs of neighbouring pieces (first < second), boundary lengths and gradient sums."""
+    first, second, weight = _grid_edges(colours)
+    flat = pieces.ravel()
+    first, second = flat[first], flat[second]
+    apart = first != second
+    low = np.minimum(first, second)[apart].astype(np.int64)
+    high = np.maximum(first, second)[apart].astype(np.int64)
+    count = int(flat.max()) + 1
+    keys, where = np.unique(low * count + high, return_inverse=True)
+    lengths = np.bincount(where, minlength=keys.size)
+    gradients = np.bincount(where, weight[apart], minlength=keys.size)
+    return keys // count, keys % count, lengths, gradients
+
+
+def _leaves(pieces: np.ndarray, colours: np.ndarray) -> _Regions:
+    """The regions before any merge."""
+    flat = pieces.ravel()
+    area = np.bincount(flat).astype(float)
+    total = np.stack([np.bincount(flat, colours[..., k].ravel()) for k in range(3)], axis=1)
+    neighbours: List[Dict[int, Tuple[float, float]]] = [{} for _ in range(area.size)]
+    columns = (column.tolist() for column in _boundaries(pieces, colours))
+    for a, b, length, gradient in zip(*columns):
+        neighbours[a][b] = neighbours[b][a] = (length, gradient)
+    none = [-1] * area.size
+    return _Regions(
+        area.tolist(), list(map(tuple, total.tolist())), neighbours, none, none[:],
+        [0.0] * area.size,
+    )
+
+
+def _merge_cost(regions: _Regions, a: int, b: int, tuning: Tuning) -> float:
+    """How unlike two neighbours are; larger regions are dearer to merge."""
+    length, gradient = regions.neighbours[a][b]
+    size_a, size_b = regions.area[a], regions.area[b]
+    (ra, ga, ba), (rb, gb, bb) = regions.total[a], regions.total[b]
+    red, green, blue = ra / size_a - rb / size_b, ga / size_a - gb / size_b, ba / size_a - bb / size_b
+    distance = (red * red + green * green + blue * blue) ** 0.5
+    contrast = distance + tuning.edge_weight * gradient / length
+    return contrast * (size_a * size_b / (size_a + size_b)) ** tuning.size_power
+
+
+def _merge(regions: _Regions, a: int, b: int, cost: float) -> int:
+    """Append the union of two live regions; returns its number."""
+    node = len(regions.area)
+    regions.area.append(regions.area[a] + regions.area[b])
+    regions.total.append(tuple(p + q for p, q in zip(regions.total[a], regions.total[b])))
+    regions.left.append(a)
+    regions.right.append(b)
+    regions.cost.append(max(cost, regions.cost[a], regions.cost[b]))
+    joined = regions.neighbours[a]
+    del joined[b]
+    for other, (length, gradient) in regions.neighbours[b].items():
+        if other != a:
+            more, steeper = joined.get(other, (0.0, 0.0))
+            joined[other] = (length + more, gradient + steeper)
+            del regions.neighbours[other][b]
+    for other, shared in joined.items():
+        regions.neighbours[other].pop(a, None)
+        regions.neighbours[other][node] = shared
+    regions.neighbours.append(joined)
+    return node
+
+
+def _grow_tree(regions: _Regions, tuning: Tuning) -> np.ndarray:
+    """Merge until one region is left; (nodes, 2) outer boundary length and gradient sum."""
+    alive = [True] * len(regions.area)
+    outline = [_outline(shared) for shared in regions.neighbours]
+    heap = [
+        (_merge_cost(regions, a, b, tuning), a, b)
+        for a, shared in enumerate(regions.neighbours)
+        for b in shared
+        if a < b
+    ]
+    heapq.heapify(heap)
+    while heap:
+        cost, a, b = heapq.heappop(heap)
+        if not (alive[a] and alive[b]):
+            continue
+        alive[a] = alive[b] = False
+        node = _merge(regions, a, b, cost)
+        alive.append(True)
+        outline.append(_outline(regions.neighbours[node]))
+        for other in regions.neighbours[node]:
+            heapq.heappush(heap, (_merge_cost(regions, node, other, tuning), node, other))
+    return np.array(outline, dtype=np.float64)
+
+
+def _outline(shared: Dict[int, Tuple[float, float]]) -> Tuple[float, float]:
+    """Length of a region's boundary to others, and the sum of the gradient along it."""
+    return sum(s[0] for s in shared.values()), sum(s[1] for s in shared.values())
+
+
+def _runs(regions: _Regions, leaves: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """First leaf rank and end of each node's run (nodes,), and each node's parent (root: -1)."""
+    count = len(regions.area)
+    width = [1] * leaves + [0] * (count - leaves)
+    for node in range(leaves, count):
+        width[node] = width[regions.left[node]] + width[regions.right[node]]
+    start = [0] * count
+    parent = [-1] * count
+    for node in range(count - 1, leaves - 1, -1):
+        a, b = regions.left[node], regions.right[node]
+        parent[a] = parent[b] = node
+        start[a] = start[node]
+        start[b] = start[node] + width[a]
+    first = np.array(start, dtype=np.int32)
+    return first, first + np.array(width, dtype=np.int32), np.array(parent, dtype=np.int32)

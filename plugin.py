@@ -1,0 +1,57 @@
+"""What QGIS starts and stops: the Processing provider and the translations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Optional
+
+from qgis.core import QgsApplication, QgsSettings
+from qgis.PyQt.QtCore import QCoreApplication, QTranslator
+
+from .algorithms.provider import FurrowProvider
+
+if TYPE_CHECKING:
+    from qgis.gui import QgisInterface
+
+TRANSLATIONS = Path(__file__).resolve().parent / "i18n"
+
+
+class FurrowPlugin:
+    """The plugin as QGIS sees it. Everything that starting makes, `unload` takes back."""
+
+    def __init__(self, iface: Optional[QgisInterface]) -> None:
+        """Keep `iface`, which is None under `qgis_process`, and prepare the user's language."""
+        self.iface = iface
+        self._provider: Optional[FurrowProvider] = None
+        self._translator = _install_translator()
+
+    def initProcessing(self) -> None:
+        """Register the algorithms; `qgis_process` calls this alone, without `initGui`."""
+        if self._provider is None:
+            self._provider = FurrowProvider()
+            QgsApplication.processingRegistry().addProvider(self._provider)
+
+    def initGui(self) -> None:
+        """Start inside the QGIS window."""
+        self.initProcessing()
+
+    def unload(self) -> None:
+        """Take back everything; a second call finds nothing to do."""
+        if self._provider is not None:
+            QgsApplication.processingRegistry().removeProvider(self._provider)
+            self._provider = None
+        if self._translator is not None:
+            QCoreApplication.removeTranslator(self._translator)
+            self._translator = None
+
+
+def _install_translator() -> Optional[QTranslator]:
+    """Install the translation into QGIS' language where the plugin has one."""
+    locale = str(QgsSettings().value("locale/userLocale", "en"))
+    for name in (locale, locale[:2]):
+        path = TRANSLATIONS / f"furrow_{name}.qm"
+        translator = QTranslator()
+        if path.is_file() and translator.load(str(path)):
+            QCoreApplication.installTranslator(translator)
+            return translator
+    return None
