@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 
 from .algorithms.provider import FurrowProvider
@@ -47,7 +47,7 @@ class FurrowPlugin:
 
 def _install_translator() -> Optional[QTranslator]:
     """Install the translation into QGIS' language where the plugin has one."""
-    locale = str(QgsSettings().value("locale/userLocale", "en"))
+    locale = QgsApplication.locale()
     for name in (locale, locale[:2]):
         path = TRANSLATIONS / f"furrow_{name}.qm"
         translator = QTranslator()

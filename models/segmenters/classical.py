@@ -30,13 +30,13 @@ MASKS_PER_PROMPT = 3
 class Tuning:
     """What steers the tree; colours run from 0 to 1."""
 
-    smoothing: float = 0.6
+    smoothing: float = 0.4
     """Standard deviation in pixels of the Gaussian that takes out sensor noise."""
     piece_scale: float = 0.06
     """The larger, the larger the pieces before merging (`k` of the graph method)."""
     piece_pixels: int = 6
     """Pieces below this size join their most similar neighbour."""
-    edge_weight: float = 1.0
+    edge_weight: float = 4.0
     """Weight of the gradient along the common boundary beside the difference of the means."""
     size_power: float = 0.3
     """How much the size of the smaller partner delays a merge."""
@@ -248,3 +248,43 @@ def _runs(regions: _Regions, leaves: int) -> Tuple[np.ndarray, np.ndarray, np.nd
         start[b] = start[node] + width[a]
     first = np.array(start, dtype=np.int32)
     return first, first + np.array(width, dtype=np.int32), np.array(parent, dtype=np.int32)
+
+
+# -------------------------------------------------------------------------------- features
+
+
+def _sums(values: np.ndarray, pieces: np.ndarray, first: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Sum of a per-pixel value over each node; values (H, W), result (nodes,) float64."""
+    leaves = int(pieces.max()) + 1
+    by_rank = np.zeros(leaves + 1)
+    by_rank[first[:leaves] + 1] = np.bincount(pieces.ravel(), values.ravel(), minlength=leaves)
+    running = np.cumsum(by_rank)
+    return running[end] - running[first]
+
+
+def _pixel_gradients(colours: np.ndarray) -> np.ndarray:
+    """(H, W): sum of the colour distances to the 4-neighbours of each pixel."""
+    first, second, weight = _grid_edges(colours)
+    height, width = colours.shape[:2]
+    total = np.bincount(first, weight, height * width) + np.bincount(second, weight, height * width)
+    return total.reshape(height, width)
+
+
+def _border_sides(shape: Tuple[int, int]) -> np.ndarray:
+    """(H, W): how many sides of each pixel lie on the border of the image."""
+    sides = np.zeros(shape)
+    for line in (sides[0], sides[-1], sides[:, 0], sides[:, -1]):
+        line += 1
+    return sides
+
+
+def _extents(pieces: np.ndarray, regions: _Regions) -> np.ndarray:
+    """(nodes,) area of each node's bounding box in pixels."""
+    boxes = []
+    for rows, columns in ndimage.find_objects(pieces + 1):
+        boxes.append((rows.start, columns.start, rows.stop, columns.stop))
+    for a, b in zip(regions.left[len(boxes):], regions.right[len(boxes):]):
+        p, q = boxes[a], boxes[b]
+        boxes.append((min(p[0], q[0]), min(p[1], q[1]), max(p[2], q[2]), max(p[3], q[3])))
+    top, left, bottom, right = np.array(boxes, dtype=np.float64).T
+    return (bottom - top) * (right - left)
