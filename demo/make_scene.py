@@ -1,11 +1,11 @@
 """Write the demo scene: a season of Sentinel-2-like images, reference points and the truth.
 
-    python demo/make_scene.py OUT [--size 512] [--dates 24] [--references 40] [--seed N]
+python demo/make_scene.py OUT [--size 512] [--dates 24] [--references 40] [--seed N]
 
-    OUT/series/S2_YYYYMMDD.tif       B02 B03 B04 B08 SCL, uint16, 10 m, EPSG:32633
-    OUT/reference_points.gpkg        ref_id, crop, class_code; some labels are wrong
-    OUT/truth/fields.gpkg            field_id, crop, class_code, area_ha
-    OUT/truth/crops.tif, field_ids.tif, reference_truth.csv
+OUT/series/S2_YYYYMMDD.tif       B02 B03 B04 B08 SCL, uint16, 10 m, EPSG:32633
+OUT/reference_points.gpkg        ref_id, crop, class_code; some labels are wrong
+OUT/truth/fields.gpkg            field_id, crop, class_code, area_ha
+OUT/truth/crops.tif, field_ids.tif, reference_truth.csv
 """
 
 from __future__ import annotations
@@ -103,11 +103,12 @@ def write_image(path: Path, image: np.ndarray, day: date) -> None:
 
 def write_labels(path: Path, labels: np.ndarray, kind: int) -> None:
     """A label raster (H, W), 0 where there is none."""
-    _create(path, (1, *labels.shape), kind).GetRasterBand(1).WriteArray(labels)
+    data = _create(path, (1, *labels.shape), kind)
+    data.GetRasterBand(1).WriteArray(labels)
 
 
 def _create(path: Path, shape: Sequence[int], kind: int) -> gdal.Dataset:
-    """An empty tiled GeoTIFF on the scene's grid; it is written when it goes out of use."""
+    """An empty tiled GeoTIFF on the scene's grid; hold it while writing, it closes when let go."""
     bands, rows, columns = shape
     data = gdal.GetDriverByName("GTiff").Create(str(path), columns, rows, bands, kind, TILED)
     if data is None:
@@ -150,11 +151,12 @@ def write_fields(path: Path, field_ids: Path, scene: Scene) -> None:
         "area_ha": ogr.OFTReal,
     }
     source, layer = _create_layer(path, ogr.wkbPolygon, fields)
-    band = gdal.Open(str(field_ids)).GetRasterBand(1)
+    raster = gdal.Open(str(field_ids))
+    band = raster.GetRasterBand(1)
     layer.StartTransaction()
     # Band as its own mask: pixels of no field (0) make no polygon.
     gdal.Polygonize(band, band, layer, 0)
-    for feature in layer:
+    for feature in list(layer):
         code = int(scene.traits.crop[feature["field_id"]])
         feature["crop"] = CROP_NAMES[code]
         feature["class_code"] = code

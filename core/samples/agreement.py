@@ -12,8 +12,8 @@ References, the few labelled points that everything else grows from, are judged 
 others instead (`suspicious_references`), because a handful of curves is no statistic:
 
     A reference is suspicious when its curve is clearly closer to another class than to its own
-    (1.5 times and 0.03 index units) and fits that other class as well as its members do. A
-    reference never votes for itself, and a class with fewer than three references, or one whose
+    (1.5 times and 0.02 index units), and is an outlier in its own class but not in the other.
+    A reference never votes for itself; a class with fewer than three references, or one whose
     members differ among themselves just as much, raises no alarm.
 
 Values are index values (NDVI and its kin, about -1..1) as (n, T) floats, NaN where there is none.
@@ -359,11 +359,18 @@ MIN_REFERENCES = 3
 RATIO = 1.5
 """The own class must be this many times as far as the other class."""
 
-MIN_MARGIN = 0.03
+MIN_MARGIN = 0.02
 """... and this much farther, in index units: less is noise."""
 
-MEMBER_SLACK = 1.25
-"""... and the other class at most this many times as far as its own members usually are."""
+OUTLIER = 1.5
+"""... and this many times as far from its own class as that class' members usually are."""
+
+FOREIGN = 2.5
+"""A reference farther than this from the other class, in its members' usual distances, belongs
+to neither: the nearer one proves nothing."""
+
+ROWS_AT_ONCE = 1024
+"""References compared with all others at a time."""
 
 
 def suspicious_references(
@@ -386,18 +393,22 @@ def _reference_distances(
     values: np.ndarray, code: np.ndarray, classes: int, min_shared: int
 ) -> np.ndarray:
     """(r, k) float64 distance of each reference to each class, itself left out."""
-    mutual = mean_absolute_difference(values, values, min_shared)
-    np.fill_diagonal(mutual, np.nan)
-    medians = mean_absolute_difference(values, _medians(values, code, classes), min_shared)
-    for reference, own in enumerate(code):
-        others = code == own
+    distance = mean_absolute_difference(values, _medians(values, code, classes), min_shared)
+    sizes = np.bincount(code, minlength=classes)
+    for reference in np.flatnonzero(sizes[code] < LEAVE_OUT_BELOW):
+        others = code == code[reference]
         others[reference] = False
         curve = median_profile(values[others])[None]
-        medians[reference, own] = mean_absolute_difference(
-            values[reference : reference + 1], curve, min_shared
-        )[0, 0]
-    alike = [_distance_of_a_quarter(mutual[:, code == position]) for position in range(classes)]
-    return np.fmin(medians, np.stack(alike, axis=1))
+        own = mean_absolute_difference(values[[reference]], curve, min_shared)
+        distance[reference, code[reference]] = own[0, 0]
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        part = np.arange(start, min(start + ROWS_AT_ONCE, len(values)))
+        mutual = mean_absolute_difference(values[part], values, min_shared)
+        mutual[part - start, part] = np.nan
+        for position in range(classes):
+            alike = _distance_of_a_quarter(mutual[:, code == position])
+            distance[part, position] = np.fmin(distance[part, position], alike)
+    return distance
 
 
 def _distance_of_a_quarter(mutual: np.ndarray) -> np.ndarray:
@@ -424,9 +435,9 @@ def _is_suspicious(distance: np.ndarray, code: np.ndarray) -> np.ndarray:
     other = _nearest(others)
     nearest = np.where(other >= 0, others[rows, other], np.nan)
     clearly = (own > RATIO * nearest) & (own > nearest + MIN_MARGIN)
-    belongs = nearest <= MEMBER_SLACK * usual[other]
-    unusual = own > RATIO * usual[code]
-    return enough[code] & clearly & belongs & unusual
+    outlier = own > OUTLIER * usual[code]
+    foreign = nearest > FOREIGN * usual[other]
+    return enough[code] & clearly & outlier & ~foreign
 
 
 def _median(numbers: np.ndarray) -> float:

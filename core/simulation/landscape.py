@@ -1,9 +1,9 @@
 """A made-up piece of farmland: who owns each pixel, known exactly.
 
 The land is drawn on a grid twice as fine as the image (5 m for 10 m pixels), so that tracks and
-hedges are narrower than a pixel and field edges are mixed pixels, as in a real scene. What stands in
-the way of the plough comes first (river, woods, village, main roads); what is left open is cut by
-straight lines in slightly bent coordinates, first into blocks, then into fields.
+hedges are narrower than a pixel and field edges are mixed pixels, as in a real scene. What stands
+in the way of the plough comes first (river, woods, village, main roads); what is left open is cut
+by straight lines in slightly bent coordinates, first into blocks, then into fields.
 
 Lengths are metres. Arrays are (rows, columns). `fine` arrays have twice the size of the image.
 """
@@ -370,9 +370,7 @@ def _finish(canvas: _Canvas) -> Landscape:
         rows, columns = np.nonzero(canvas.fields[box] == index)
         cells = (rows + box[0].start) * canvas.side + columns + box[1].start
         angles[index] = _long_axis(canvas, cells)
-    return Landscape(
-        fields, cover, canvas.fields, canvas.cover, angles, tuple(canvas.pivots)
-    )
+    return Landscape(fields, cover, canvas.fields, canvas.cover, angles, tuple(canvas.pivots))
 
 
 def _majority(fine: np.ndarray) -> np.ndarray:

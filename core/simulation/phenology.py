@@ -35,8 +35,9 @@ class Curve:
     down_day: float
     down_rate: float
 
-    def greenness(self, day: float, up_shift: np.ndarray | float = 0.0,
-                  down_shift: np.ndarray | float = 0.0) -> np.ndarray:
+    def greenness(
+        self, day: float, up_shift: np.ndarray | float = 0.0, down_shift: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         """Share 0..1 of the rise reached on a day."""
         up = logistic(day, self.up_day + up_shift, self.up_rate)
         return up - logistic(day, self.down_day + down_shift, self.down_rate)
@@ -66,15 +67,44 @@ class Crop:
 
 
 CROPS = (
-    Crop(1, "winter wheat", 0.36, Curve(0.18, 0.66, 84, 0.062, 173, 0.115),
-         (0.025, 0.055, 0.020, 0.430), STRAW, regrowth=0.06, cover_crop_chance=0.35),
-    Crop(2, "maize", 0.26, Curve(0.17, 0.66, 163, 0.105, 261, 0.085),
-         (0.023, 0.055, 0.020, 0.400), STRAW),
-    Crop(3, "sugar beet", 0.18, Curve(0.17, 0.69, 150, 0.090, 288, 0.160),
-         (0.022, 0.060, 0.018, 0.520), SOIL),
-    Crop(4, "rapeseed", 0.20, Curve(0.20, 0.64, 72, 0.060, 171, 0.100),
-         (0.026, 0.064, 0.022, 0.460), STRAW, regrowth=0.24, regrowth_end=262.0,
-         flower_day=123.0, flower_dip=0.21),
+    Crop(
+        1,
+        "winter wheat",
+        0.36,
+        Curve(0.18, 0.66, 84, 0.062, 173, 0.115),
+        (0.025, 0.055, 0.020, 0.430),
+        STRAW,
+        regrowth=0.06,
+        cover_crop_chance=0.35,
+    ),
+    Crop(
+        2,
+        "maize",
+        0.26,
+        Curve(0.17, 0.66, 163, 0.105, 261, 0.085),
+        (0.023, 0.055, 0.020, 0.400),
+        STRAW,
+    ),
+    Crop(
+        3,
+        "sugar beet",
+        0.18,
+        Curve(0.17, 0.69, 150, 0.090, 288, 0.160),
+        (0.022, 0.060, 0.018, 0.520),
+        SOIL,
+    ),
+    Crop(
+        4,
+        "rapeseed",
+        0.20,
+        Curve(0.20, 0.64, 72, 0.060, 171, 0.100),
+        (0.026, 0.064, 0.022, 0.460),
+        STRAW,
+        regrowth=0.24,
+        regrowth_end=262.0,
+        flower_day=123.0,
+        flower_dip=0.21,
+    ),
 )
 CROP_NAMES = {crop.code: crop.name for crop in CROPS}
 
@@ -100,15 +130,18 @@ def _steady(ndvi: float) -> Curve:
 
 
 COVERS = {
-    Cover.GRASS: CoverLook(Curve(0.42, 0.34, 98, 0.06, 300, 0.04), _GRASS,
-                           (0.065, 0.095, 0.115, 0.195), 0.10),
-    Cover.TRACK: CoverLook(Curve(0.22, 0.16, 105, 0.06, 290, 0.04), _GRASS,
-                           (0.095, 0.130, 0.165, 0.220), 0.06),
+    Cover.GRASS: CoverLook(
+        Curve(0.42, 0.34, 98, 0.06, 300, 0.04), _GRASS, (0.065, 0.095, 0.115, 0.195), 0.10
+    ),
+    Cover.TRACK: CoverLook(
+        Curve(0.22, 0.16, 105, 0.06, 290, 0.04), _GRASS, (0.095, 0.130, 0.165, 0.220), 0.06
+    ),
     Cover.ROAD: CoverLook(_steady(0.10), _GRASS, (0.105, 0.118, 0.128, 0.150), 0.05),
     Cover.HEDGE: CoverLook(Curve(0.38, 0.44, 108, 0.10, 292, 0.08), _CANOPY, _TWIGS, 0.16),
     Cover.TREES: CoverLook(Curve(0.40, 0.46, 112, 0.11, 294, 0.08), _CANOPY, _TWIGS, 0.15),
-    Cover.GARDEN: CoverLook(Curve(0.36, 0.26, 100, 0.07, 298, 0.05), _GRASS,
-                            (0.078, 0.098, 0.114, 0.168), 0.16),
+    Cover.GARDEN: CoverLook(
+        Curve(0.36, 0.26, 100, 0.07, 298, 0.05), _GRASS, (0.078, 0.098, 0.114, 0.168), 0.16
+    ),
     Cover.TILE_ROOF: CoverLook(_steady(0.08), _GRASS, (0.085, 0.100, 0.180, 0.205), 0.20),
     Cover.GREY_ROOF: CoverLook(_steady(0.04), _GRASS, (0.165, 0.170, 0.178, 0.195), 0.28),
     Cover.WATER: CoverLook(_steady(-0.35), _GRASS, (0.038, 0.046, 0.030, 0.014), 0.04),
@@ -245,7 +278,7 @@ def cover_look(day: float) -> Look:
 def _look(ground: np.ndarray, leaf: np.ndarray, ndvi: np.ndarray) -> Look:
     green = green_share(ground, leaf, ndvi)
     step = 0.01
-    gain = (green_share(ground, leaf, ndvi + step) - green_share(ground, leaf, ndvi - step))
+    gain = green_share(ground, leaf, ndvi + step) - green_share(ground, leaf, ndvi - step)
     return Look(ground, leaf, np.clip(green, 0.0, 1.1), gain / (2 * step))
 
 

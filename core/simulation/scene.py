@@ -32,7 +32,7 @@ MAX_DATES = 46
 POINT_SPREAD = 0.65
 """Deviation of the sensor's blur in pixels."""
 SENSOR_NOISE = 0.0016
-UNREST = 0.072
+UNREST = 0.064
 """Deviation of NDVI inside a field in full green."""
 LAG_DAYS = 1.6
 """Deviation of the crop's lateness inside a field."""

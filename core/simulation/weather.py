@@ -113,9 +113,7 @@ def _wedge(size: int, rng: np.random.Generator) -> np.ndarray:
     return columns > rng.uniform(0.72, 0.86) * size - 0.24 * (rows - size / 2)
 
 
-def through_air(
-    ground: np.ndarray, weather: Weather, rng: np.random.Generator
-) -> np.ndarray:
+def through_air(ground: np.ndarray, weather: Weather, rng: np.random.Generator) -> np.ndarray:
     """Reflectance (4, H, W) float32 at the sensor, given that of the ground."""
     haze = rng.uniform(0.0, 0.004) * np.array([1.0, 0.6, 0.3, 0.1], np.float32)
     lit = ground * (1 - _SHADE[:, None, None] * weather.shade) + haze[:, None, None]

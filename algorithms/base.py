@@ -1,0 +1,272 @@
+"""What all algorithms share: their texts, their errors, their parameters of one kind."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+from osgeo import gdal
+from qgis.core import (
+    Qgis,
+    QgsProcessing,
+    QgsProcessingAlgorithm,
+    QgsProcessingContext,
+    QgsProcessingException,
+    QgsProcessingFeedback,
+    QgsProcessingParameterDefinition,
+    QgsRasterLayer,
+)
+from qgis.PyQt.QtCore import QCoreApplication
+from qgis.PyQt.QtGui import QIcon
+
+from ..core.errors import Cancelled, FurrowError, OutputError, ParameterError
+from ..core.report.run_record import RunRecord
+from ..qgis_io.sinks import file_of
+from ..qgis_io.styles import Styler
+
+ICONS = Path(__file__).resolve().parents[1] / "icons"
+SourceType = QgsProcessing.SourceType
+_SHOWN_SKIPS = 20
+
+
+def tr(text: str) -> str:
+    """Translate a text that users see."""
+    return QCoreApplication.translate("Furrow", text)
+
+
+class FurrowAlgorithm(QgsProcessingAlgorithm):
+    """Base of the algorithms; subclasses fill in the texts, `add_parameters` and `run`."""
+
+    NAME = ""
+    LABEL = ""
+    GROUP = ""
+    SUMMARY = ""
+    HELP = ""
+    TAGS = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stylers: Dict[str, Styler] = {}
+
+    def createInstance(self) -> QgsProcessingAlgorithm:
+        return type(self)()
+
+    def name(self) -> str:
+        return self.NAME
+
+    def displayName(self) -> str:
+        return tr(self.LABEL)
+
+    def group(self) -> str:
+        return tr(self.GROUP)
+
+    def groupId(self) -> str:
+        return self.GROUP.lower().replace(" ", "")
+
+    def shortDescription(self) -> str:
+        return tr(self.SUMMARY)
+
+    def shortHelpString(self) -> str:
+        return tr(self.HELP)
+
+    def tags(self) -> List[str]:
+        return tr(self.TAGS).split(",")
+
+    def icon(self) -> QIcon:
+        return QIcon(self.svgIconPath())
+
+    def svgIconPath(self) -> str:
+        return str(ICONS / f"{self.NAME}.svg")
+
+    def initAlgorithm(self, configuration: Optional[Dict[str, Any]] = None) -> None:
+        self.add_parameters()
+
+    def add_parameters(self) -> None:
+        """Declare parameters and outputs."""
+        raise NotImplementedError
+
+    def run(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: Any
+    ) -> Dict[str, Any]:
+        """Do the work; raises FurrowError for what the user can mend."""
+        raise NotImplementedError
+
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
+        """Raise FurrowError where values cannot be used; called before the work starts."""
+
+    def add(
+        self, definition: QgsProcessingParameterDefinition, help_text: str, advanced: bool = False
+    ) -> None:
+        """Declare one parameter with its help."""
+        definition.setHelp(help_text)
+        if advanced:
+            flags = definition.flags() | QgsProcessingParameterDefinition.Flag.FlagAdvanced
+            definition.setFlags(flags)
+        self.addParameter(definition)
+
+    def checkParameterValues(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> Tuple[bool, str]:
+        fine, message = super().checkParameterValues(parameters, context)
+        if not fine:
+            return fine, message
+        try:
+            self._check_destinations(parameters, context)
+            self.check(parameters, context)
+        except FurrowError as error:
+            return False, str(error)
+        return True, ""
+
+    def processAlgorithm(
+        self,
+        parameters: Dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> Dict[str, Any]:
+        try:
+            return self.run(parameters, context, feedback)
+        except Cancelled:
+            feedback.pushInfo(tr("Cancelled; nothing was written."))
+            return {}
+        except FurrowError as error:
+            raise QgsProcessingException(str(error)) from None
+        except OSError as error:
+            path = error.filename or tr("an output")
+            raise QgsProcessingException(
+                tr("Cannot write {}: {}.").format(path, error.strerror or error)
+            ) from None
+
+    def _check_destinations(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> None:
+        """Refuse output files in folders that cannot be written to."""
+        for definition in self.destinationParameterDefinitions():
+            text = self.parameterAsFileOutput(parameters, definition.name(), context)
+            path = file_of(text)
+            if path is not None and text:
+                _require_writable(definition.name(), path)
+
+    def raster_path(
+        self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
+    ) -> Optional[str]:
+        """The file behind a raster parameter; None where it is empty."""
+        layer = self.parameterAsRasterLayer(parameters, name, context)
+        if layer is None:
+            if parameters.get(name):
+                raise ParameterError(
+                    f"{name}: {parameters[name]} is not a raster that can be read."
+                )
+            return None
+        return _source_of(name, layer)
+
+    def text(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
+        """A text parameter without blanks around it."""
+        return (self.parameterAsString(parameters, name, context) or "").strip()
+
+    def optional_number(
+        self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
+    ) -> Optional[float]:
+        """A number, or None where the user gave none."""
+        if parameters.get(name) in (None, ""):
+            return None
+        return self.parameterAsDouble(parameters, name, context)
+
+
+def _require_writable(name: str, path: Path) -> None:
+    """:raises OutputError: where a file cannot be made at that path."""
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{name}: the folder {folder} does not exist; create it or choose another.")
+    if path.is_dir():
+        raise OutputError(f"{name}: {path} is a folder; give the name of a file.")
+    try:
+        probe = folder / f".{path.name}.probe"
+        with open(probe, "xb"):
+            pass
+        probe.unlink()
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise OutputError(
+            f"{name}: cannot write to the folder {folder} ({error.strerror}); choose another."
+        ) from error
+
+
+def _source_of(name: str, layer: QgsRasterLayer) -> str:
+    if layer.providerType() != "gdal":
+        raise ParameterError(
+            f"{name}: {layer.name()} is a {layer.providerType()} layer; save it as a GeoTIFF first "
+            "(Export, Save as)."
+        )
+    return layer.source()
+
+
+def report_skips(
+    feedback: QgsProcessingFeedback, what: str, skipped: Sequence[Tuple[Any, str]]
+) -> None:
+    """List skipped things with their reasons, the first ones one by one."""
+    for item, reason in skipped[:_SHOWN_SKIPS]:
+        feedback.pushWarning(tr("{} {} left out: {}").format(what, item, reason))
+    if len(skipped) > _SHOWN_SKIPS:
+        more = len(skipped) - _SHOWN_SKIPS
+        feedback.pushWarning(tr("... and {} more; see the run record.").format(more))
+
+
+def plain_parameters(parameters: Mapping[str, Any]) -> Dict[str, Any]:
+    """Parameters as texts and numbers, as `qgis_process` takes them."""
+    return {name: _plain(value) for name, value in parameters.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "sink"):
+        return _plain(value.sink)
+    if hasattr(value, "staticValue"):
+        return _plain(value.staticValue())
+    if hasattr(value, "source"):
+        source = value.source
+        return source() if callable(source) else _plain(source)
+    return str(value)
+
+
+def versions() -> Dict[str, str]:
+    """What took part in a run."""
+    return {
+        "furrow": furrow_version(),
+        "qgis": Qgis.QGIS_VERSION,
+        "gdal": gdal.__version__,
+        "numpy": np.__version__,
+    }
+
+
+def furrow_version() -> str:
+    """The version in metadata.txt."""
+    for line in (ICONS.parent / "metadata.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("version="):
+            return line.partition("=")[2].strip()
+    return "unknown"
+
+
+def write_records(record: RunRecord, destinations: Mapping[str, Optional[str]]) -> None:
+    """Write the run record beside every output that is a file."""
+    for destination in destinations.values():
+        path = file_of(destination)
+        if path is not None:
+            record.write_beside(path)
+
+
+class Stopwatch:
+    """Seconds since it was made."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time, rounded to milliseconds."""
+        return round(time.perf_counter() - self._start, 3)
