@@ -260,6 +260,26 @@ def write_records(record: RunRecord, destinations: Mapping[str, Optional[str]]) 
             record.write_beside(path)
 
 
+def write_text(
+    algorithm: FurrowAlgorithm,
+    parameters: Dict[str, Any],
+    name: str,
+    context: QgsProcessingContext,
+    text: str,
+) -> Optional[str]:
+    """Write a text file, whole or not at all; None where the parameter asks for none."""
+    path = algorithm.parameterAsFileOutput(parameters, name, context)
+    if not path:
+        return None
+    partial = Path(f"{path}.part")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
 class Stopwatch:
     """Seconds since it was made."""
 

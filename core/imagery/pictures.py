@@ -49,6 +49,9 @@ class Pictures(Protocol):
     def picture(self, window: Window) -> Picture:
         """The picture of a window of `grid`."""
 
+    def patch(self, window: Window, name: str) -> np.ndarray:
+        """(h, w, 3) uint8 of a window on the image of that file name, to look at."""
+
 
 class SeriesPictures:
     """The clearest date of a series around each window."""
@@ -68,7 +71,14 @@ class SeriesPictures:
         """See `Pictures.picture`."""
         if window not in self._chosen:
             self.prepare([window])
-        image = self._chosen[window]
+        return self._read(self._chosen[window], window)
+
+    def patch(self, window: Window, name: str) -> np.ndarray:
+        """See `Pictures.patch`."""
+        image = next(image for image in self._series.images if image.name == name)
+        return self._read(image, window).image
+
+    def _read(self, image: SeriesImage, window: Window) -> Picture:
         shown = _shown_roles(image.roles)
         raster = self._series.open(image)
         try:
@@ -121,6 +131,10 @@ class FilePictures:
         brightness = composite.mean(axis=2, dtype=np.float32) / np.float32(255)
         feature = np.where(valid, brightness, np.float32(np.nan))
         return Picture(composite, valid, feature, self._date, self.name)
+
+    def patch(self, window: Window, name: str) -> np.ndarray:
+        """See `Pictures.patch`."""
+        return self.picture(window).image
 
 
 def default_bands(names: Sequence[str]) -> Tuple[int, int, int]:

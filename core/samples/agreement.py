@@ -144,6 +144,11 @@ def class_medians(values: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     return classes, _medians(np.asarray(values), code, len(classes))
 
 
+def _finite(values: np.ndarray) -> np.ndarray:
+    """A copy of the values with NaN for everything that is not a number."""
+    return np.where(np.isfinite(values), values, np.nan)
+
+
 def _medians(values: np.ndarray, code: np.ndarray, count: int) -> np.ndarray:
     """(n, T), (n,) int -> (count, T) medians of the profiles of each code."""
     result = np.full((count, values.shape[1]), np.nan)
@@ -226,7 +231,7 @@ def class_curves(
 
     values: (n, T), labels: (n,). `max_groups` 0 asks for class medians alone.
     """
-    values = np.asarray(values)
+    values = _finite(values)
     classes, code = np.unique(np.asarray(labels), return_inverse=True)
     groups, owner = _owned_groups(values, code, len(classes), min_shared, max_groups)
     # A class that owns groups is described by them: its median may be a mixture of its habits.
@@ -285,7 +290,7 @@ def agreement(
     then every source counts once, however many profiles it has.
     min_shared: fewer shared dates give NaN. max_groups: 0 asks for class medians alone.
     """
-    values, labels = np.asarray(values), np.asarray(labels)
+    values, labels = _finite(values), np.asarray(labels)
     if len(labels) == 0:
         nothing = np.empty(0, dtype=np.float32)
         return Agreement(nothing, nothing.copy(), labels.copy())
@@ -380,11 +385,12 @@ def suspicious_references(
 
     values: (r, T) float, NaN where there is no value; r up to a few thousand. labels: (r,).
     """
-    values, labels = np.asarray(values), np.asarray(labels)
+    values, labels = _finite(values), np.asarray(labels)
     classes, code = np.unique(labels, return_inverse=True)
     if len(labels) == 0:
         return Verdict(np.empty(0, bool), np.empty(0, np.float32), labels.copy())
     distance = _reference_distances(values, code, len(classes), min_shared)
+    distance[:, np.bincount(code) < MIN_REFERENCES] = np.nan
     found = _compare(distance.astype(np.float32), code, classes)
     return Verdict(_is_suspicious(distance, code), found.margin, found.nearest_class)
 
@@ -428,16 +434,15 @@ def _is_suspicious(distance: np.ndarray, code: np.ndarray) -> np.ndarray:
     """(r, k) class distances, (r,) codes -> (r,) bool."""
     rows = np.arange(len(code))
     own = distance[rows, code]
-    enough = np.bincount(code, minlength=distance.shape[1]) >= MIN_REFERENCES
-    usual = np.array([_median(own[code == position]) for position in range(len(enough))])
-    others = np.where(enough, distance, np.nan)
+    usual = np.array([_median(own[code == position]) for position in range(distance.shape[1])])
+    others = distance.copy()
     others[rows, code] = np.nan
     other = _nearest(others)
     nearest = np.where(other >= 0, others[rows, other], np.nan)
     clearly = (own > RATIO * nearest) & (own > nearest + MIN_MARGIN)
     outlier = own > OUTLIER * usual[code]
     foreign = nearest > FOREIGN * usual[other]
-    return enough[code] & clearly & outlier & ~foreign
+    return clearly & outlier & ~foreign
 
 
 def _median(numbers: np.ndarray) -> float:

@@ -25,6 +25,7 @@ from ..imagery.series import Series, Skipped
 from ..monitor import SILENT, Monitor
 from .agreement import Verdict, agreement, suspicious_references
 from .cleaning import CleaningOptions, Comparison, Prepared, Reason, compare, dates_needed, prepare
+from .distances import similarity
 from .profiles import Profiles, read_profiles
 from .references import Placed, Reference, SkippedReference, place
 from .thinning import ConflictPolicy, resolve_claims, thin
@@ -96,6 +97,9 @@ class Generated:
     dates: Tuple
     broken: Tuple[Skipped, ...]
     encodes: int
+    similarity: np.ndarray
+    """(n,) float64, 1 / (1 + d) on the scale of the reference system."""
+    keep_suspicious: bool = False
     seconds: Dict[str, float] = field(default_factory=dict)
 
     @property
@@ -153,7 +157,9 @@ def generate(
     return Generated(
         series.grid, placed, placed.skipped, fields, candidates,
         _named(verdict, placed), prepared, profile_of, reference_of, profiles.dates,
-        profiles.broken, encodes, clock.seconds,
+        profiles.broken, encodes,
+        similarity(options.cleaning.metric, comparison.distance, prepared.dates),
+        options.keep_suspicious, clock.seconds,
     )  # fmt: skip
 
 

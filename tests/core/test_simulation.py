@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from osgeo import gdal, ogr
+from scipy import ndimage
+
 from furrow.core.errors import ParameterError
 from furrow.core.simulation.landscape import Cover, lay_out
 from furrow.core.simulation.phenology import (
@@ -17,8 +20,6 @@ from furrow.core.simulation.phenology import (
 )
 from furrow.core.simulation.scene import Scene, SceneSpec, simulate
 from furrow.core.simulation.weather import SCL_BARE, SCL_VEGETATION, Sky
-from osgeo import gdal, ogr
-from scipy import ndimage
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = SceneSpec(size=160, dates=12, references=24, seed=5)
