@@ -22,6 +22,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import rankdata
 
+try:
+    from osgeo import gdal, ogr
+except ImportError:  # only (c) needs it
+    gdal = ogr = None
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "demo"))
 
@@ -159,10 +164,10 @@ def ontario(folder: Path) -> None:
     print("(b) Ontario, published references with a profile")
     if absent(folder):
         return
-    with open(folder / "published_samples_per_reference.csv", newline="") as stream:
+    with (folder / "published_samples_per_reference.csv").open(newline="") as stream:
         crops = {row["ref_id"]: row["crop"] for row in csv.DictReader(stream)}
     series: dict[str, list[float]] = {}
-    with open(folder / "reference_ndvi.csv", newline="") as stream:
+    with (folder / "reference_ndvi.csv").open(newline="") as stream:
         for row in sorted(csv.DictReader(stream), key=lambda row: int(row["date_index"])):
             series.setdefault(row["ref_id"], []).append(
                 float(row["ndvi_reference_pm0.01"] or "nan")
@@ -174,9 +179,7 @@ def tervuren(folder: Path) -> None:
     print("(c) Tervuren, 3 potato and 4 other references")
     if absent(folder):
         return
-    try:
-        from osgeo import gdal, ogr  # not everywhere
-    except ImportError:
+    if gdal is None:
         print("    skipped: osgeo is absent")
         return
     gdal.UseExceptions()
@@ -189,7 +192,7 @@ def tervuren(folder: Path) -> None:
     print_accused(filled(values, days), np.array([item.GetField("crop") for item in features]))
 
 
-def ndvi_at(image, where: list[tuple[float, float]]) -> np.ndarray:
+def ndvi_at(image: gdal.Dataset, where: list[tuple[float, float]]) -> np.ndarray:
     """NDVI (r,) of one GDAL data set at map coordinates, NaN where it has no data."""
     left, width, _, top, _, height = image.GetGeoTransform()
     cells = [(int((y - top) / height), int((x - left) / width)) for x, y in where]
@@ -206,6 +209,9 @@ def ndvi_at(image, where: list[tuple[float, float]]) -> np.ndarray:
 def print_accused(values: np.ndarray, labels: np.ndarray) -> None:
     verdict = suspicious_references(values, labels)
     print(f"    {len(labels)} references, accused: {verdict.suspicious.sum()}")
+    if len(np.unique(labels)) < 2:
+        print(f"    says nothing: all of them are {labels[0]}, so no other class can accuse")
+        return
     for name in np.unique(labels):
         margins = np.round(verdict.margin[labels == name], 2)
         print(f"    {name}: margins {', '.join(map(str, margins))}")
@@ -239,7 +245,9 @@ def curve(crop: str, late: float = 0.0) -> np.ndarray:
     )
 
 
-def simulate(crops: tuple[str, ...], per_crop: int, rng: np.random.Generator):
+def simulate(
+    crops: tuple[str, ...], per_crop: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Profiles (r, 24), labels with two wrong ones, and the true crops."""
     truth = np.repeat(crops, per_crop)
     values = np.array([curve(crop, rng.normal(0, 5)) for crop in truth])

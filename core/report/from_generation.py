@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 import numpy as np
 
@@ -14,9 +14,9 @@ from ..palette import colours_of
 from ..samples.cleaning import Reason
 from ..samples.generation import Candidates, Generated
 from .content import ClassProfile, ClassTotal, Fact, ReferencePage, SampleReport, Suspicion
+from .quantiles import quantiles
 
 _PATCH_MARGIN = 8
-_QUANTILES = (10, 50, 90)
 
 
 def stages(result: Generated) -> Tuple[Tuple[str, int], ...]:
@@ -128,20 +128,10 @@ def _class_profiles(result: Generated, colours: Dict[str, str]) -> List[ClassPro
     profiles = []
     for label in sorted(set(result.labels), key=str):
         rows = result.profile_of[(of_class == label) & result.candidates.kept]
-        quantiles = _quantiles(result.profiles.filled[rows])
-        if quantiles is not None:
-            profiles.append(ClassProfile(str(label), quantiles[1], colours[str(label)]))
+        found = quantiles(result.profiles.filled[rows])
+        if found is not None:
+            profiles.append(ClassProfile(str(label), found[1], colours[str(label)]))
     return profiles
-
-
-def _quantiles(values: np.ndarray) -> Optional[np.ndarray]:
-    """(3, T) 10, 50 and 90 % of each date, NaN where there is no value; None without rows."""
-    if len(values) == 0:
-        return None
-    known = np.isfinite(values).any(axis=0)
-    quantiles = np.full((3, values.shape[1]), np.nan)
-    quantiles[:, known] = np.nanpercentile(values[:, known], _QUANTILES, axis=0)
-    return quantiles
 
 
 def _page(
@@ -159,8 +149,8 @@ def _page(
         days=days,
         reference_profile=result.profiles.filled[own],
         reference_interpolated=result.profiles.interpolated[own],
-        kept_quantiles=_quantiles(result.profiles.filled[result.profile_of[kept]]),
-        rejected_quantiles=_quantiles(result.profiles.filled[result.profile_of[lost]]),
+        kept_quantiles=quantiles(result.profiles.filled[result.profile_of[kept]]),
+        rejected_quantiles=quantiles(result.profiles.filled[result.profile_of[lost]]),
         image_date=found.date.isoformat() if found.date else "",
         patch=pictures.patch(window, found.image),
         prompt_xy=(placed.x[k] - window.col, placed.y[k] - window.row),

@@ -302,7 +302,7 @@ def agreement(
         rows = np.flatnonzero(voter == position)
         own = mean_absolute_difference(values[rows], curve[None], min_shared)
         distance[rows, voter_code[position]] = own[:, 0]
-    return _compare(distance, code, classes)
+    return _compare(distance, code, classes, np.bincount(voter_code))
 
 
 def _voters(
@@ -344,11 +344,15 @@ def _left_out(
             yield profile, median_profile(values[others])
 
 
-def _compare(distance: np.ndarray, code: np.ndarray, classes: np.ndarray) -> Agreement:
-    """(n, k) class distances and own codes (n,) -> Agreement."""
+def _compare(
+    distance: np.ndarray, code: np.ndarray, classes: np.ndarray, voters: np.ndarray
+) -> Agreement:
+    """(n, k) class distances, own codes (n,), voters of each class (k,) -> Agreement."""
     rows = np.arange(len(code))
     own = distance[rows, code]
-    others = distance.copy()
+    # One or two stray profiles do not speak against a class of many.
+    hushed = voters < np.minimum(voters, MIN_REFERENCES).max(initial=0)
+    others = np.where(hushed & (voters[code] > voters.min())[:, None], np.nan, distance)
     others[rows, code] = np.nan
     other = _nearest(others)
     margin = np.where(other >= 0, others[rows, other], np.nan) - own

@@ -41,6 +41,9 @@ class Tuning:
     size_power: float = 0.3
     """How much the size of the smaller partner delays a merge."""
 
+UTILITY: Dict[str, float] = {}
+RIVALRY: Dict[str, float] = {}
+
 
 # ------------------------------------------------------------------------------------ pieces
 
@@ -233,8 +236,20 @@ def _outline(shared: Dict[int, Tuple[float, float]]) -> Tuple[float, float]:
     return sum(s[0] for s in shared.values()), sum(s[1] for s in shared.values())
 
 
-def _runs(regions: _Regions, leaves: int) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """First leaf rank and end of each node's run (nodes,), and each node's parent (root: -1)."""
+@dataclass(frozen=True)
+class _Tree:
+    """The hierarchy; nodes are numbered by their making, leaves first, the root last."""
+
+    first: np.ndarray
+    """(nodes,) int32, rank of the first leaf of each node."""
+    end: np.ndarray
+    """(nodes,) int32, one past the rank of its last leaf."""
+    parent: np.ndarray
+    """(nodes,) int32; the root has -1."""
+
+
+def _arrange(regions: _Regions, leaves: int) -> _Tree:
+    """Rank the leaves so that every node covers a run of ranks."""
     count = len(regions.area)
     width = [1] * leaves + [0] * (count - leaves)
     for node in range(leaves, count):
@@ -247,7 +262,7 @@ def _runs(regions: _Regions, leaves: int) -> Tuple[np.ndarray, np.ndarray, np.nd
         start[a] = start[node]
         start[b] = start[node] + width[a]
     first = np.array(start, dtype=np.int32)
-    return first, first + np.array(width, dtype=np.int32), np.array(parent, dtype=np.int32)
+    return _Tree(first, first + np.array(width, dtype=np.int32), np.array(parent, dtype=np.int32))
 
 
 # -------------------------------------------------------------------------------- features
@@ -262,14 +277,6 @@ def _sums(values: np.ndarray, pieces: np.ndarray, first: np.ndarray, end: np.nda
     return running[end] - running[first]
 
 
-def _pixel_gradients(colours: np.ndarray) -> np.ndarray:
-    """(H, W): sum of the colour distances to the 4-neighbours of each pixel."""
-    first, second, weight = _grid_edges(colours)
-    height, width = colours.shape[:2]
-    total = np.bincount(first, weight, height * width) + np.bincount(second, weight, height * width)
-    return total.reshape(height, width)
-
-
 def _border_sides(shape: Tuple[int, int]) -> np.ndarray:
     """(H, W): how many sides of each pixel lie on the border of the image."""
     sides = np.zeros(shape)
@@ -278,13 +285,81 @@ def _border_sides(shape: Tuple[int, int]) -> np.ndarray:
     return sides
 
 
-def _extents(pieces: np.ndarray, regions: _Regions) -> np.ndarray:
-    """(nodes,) area of each node's bounding box in pixels."""
-    boxes = []
-    for rows, columns in ndimage.find_objects(pieces + 1):
-        boxes.append((rows.start, columns.start, rows.stop, columns.stop))
-    for a, b in zip(regions.left[len(boxes):], regions.right[len(boxes):]):
-        p, q = boxes[a], boxes[b]
-        boxes.append((min(p[0], q[0]), min(p[1], q[1]), max(p[2], q[2]), max(p[3], q[3])))
-    top, left, bottom, right = np.array(boxes, dtype=np.float64).T
-    return (bottom - top) * (right - left)
+def _log(values: np.ndarray, floor: float) -> np.ndarray:
+    """Logarithm that does not fall below `floor`; one grey level of 255 is added to tame noise."""
+    return np.maximum(np.log(np.maximum(values, 0) + 0.004), floor)
+
+
+def _describe(
+    pieces: np.ndarray, colours: np.ndarray, regions: _Regions, outline: np.ndarray, tree: _Tree
+) -> Dict[str, np.ndarray]:
+    """Per node: what the choice is made from; each (nodes,) float64. See `UTILITY`."""
+    first, end = tree.first, tree.end
+    above = np.where(tree.parent < 0, np.arange(first.size), tree.parent)
+    area = np.array(regions.area)
+    mean = np.array(regions.total) / area[:, None]
+    square = _sums((colours.astype(np.float64) ** 2).sum(axis=-1), pieces, first, end) / area
+    deviation = np.sqrt(np.maximum(square - (mean**2).sum(axis=1), 0))
+    perimeter = outline[:, 0] + _sums(_border_sides(pieces.shape), pieces, first, end)
+    contrast = _log(outline[:, 1] / np.maximum(outline[:, 0], 1), -4.0)
+    compact = np.log(4 * np.pi * area / perimeter**2)
+    merge = _log(np.array(regions.cost), -2.5)
+    step = np.linalg.norm(mean - mean[above], axis=1) * area[above]
+    return {
+        "merge": merge,
+        "merge_squared": merge**2,
+        "next_merge": merge[above],
+        "life": np.clip(merge[above] - merge, 0, 1),
+        "compact": compact,
+        "next_compact": compact[above],
+        "step": _log(step / np.maximum(area[above] - area, 1), -6.0),
+        "next_contrast": contrast[above],
+        "next_deviation": _log(deviation[above], -6.0),
+        "evenness": _smaller_share(regions),
+        "contrast": contrast,
+    }
+
+
+def _smaller_share(regions: _Regions) -> np.ndarray:
+    """(nodes,) share of a node's area that its smaller half has; 0 for leaves."""
+    area = np.array(regions.area)
+    left, right = np.array(regions.left), np.array(regions.right)
+    return np.where(left < 0, 0, np.minimum(area[left], area[right]) / area)
+
+
+# --------------------------------------------------------------------------------- choosing
+
+
+def _path(tree: _Tree, leaf: int) -> np.ndarray:
+    """(k,) nodes from a leaf to the root."""
+    path = [leaf]
+    while tree.parent[path[-1]] >= 0:
+        path.append(int(tree.parent[path[-1]]))
+    return np.array(path)
+
+
+def _lead_above(values: np.ndarray) -> np.ndarray:
+    """How far the best proper ancestor exceeds each node of a path; the root does not count."""
+    best = np.full(values.size, -np.inf)
+    if values.size > 2:
+        best[:-2] = np.maximum.accumulate(values[-2:0:-1])[::-1]
+    return np.where(np.isfinite(best), np.clip(best - values, -1, 2), 0)
+
+
+def _lead_below(values: np.ndarray) -> np.ndarray:
+    """How far the best node further down exceeds each node of a path."""
+    best = np.maximum.accumulate(values)
+    return np.clip(np.concatenate([values[:1], best[:-1]]) - values, -1, 2)
+
+
+def _chances(utility: np.ndarray, contrast: np.ndarray, compact: np.ndarray, life: np.ndarray) -> np.ndarray:
+    """(k,) probability that each node of a path is the wanted field; sums to 1."""
+    total = (
+        utility
+        + RIVALRY["contrast_above"] * _lead_above(contrast)
+        + RIVALRY["compact_above"] * _lead_above(compact)
+        + RIVALRY["compact_below"] * _lead_below(compact)
+        + RIVALRY["life_above"] * _lead_above(life)
+    )
+    chances = np.exp(total - total.max())
+    return chances / chances.sum()
