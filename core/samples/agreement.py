@@ -52,6 +52,9 @@ GROUPING_ROUNDS = 8
 LEAVE_OUT_BELOW = 30
 """In classes with fewer members a profile is left out of the median it is compared with."""
 
+MIN_ACCUSERS = 3
+"""With fewer members a class does not speak against a larger one."""
+
 CHUNK = 65536
 """Profiles compared at a time, which bounds memory to about 50 MB."""
 
@@ -351,8 +354,8 @@ def _compare(
     rows = np.arange(len(code))
     own = distance[rows, code]
     # One or two stray profiles do not speak against a class of many.
-    hushed = voters < np.minimum(voters, MIN_REFERENCES).max(initial=0)
-    others = np.where(hushed & (voters[code] > voters.min())[:, None], np.nan, distance)
+    unheard = voters < np.minimum(voters, MIN_ACCUSERS)[:, None]
+    others = np.where(unheard[code], np.nan, distance)
     others[rows, code] = np.nan
     other = _nearest(others)
     margin = np.where(other >= 0, others[rows, other], np.nan) - own
@@ -361,9 +364,6 @@ def _compare(
 
 
 # --- a few references ------------------------------------------------------------------------
-
-MIN_REFERENCES = 3
-"""References a class needs before it can accuse, or be accused."""
 
 RATIO = 1.5
 """The own class must be this many times as far as the other class."""
@@ -394,8 +394,8 @@ def suspicious_references(
     if len(labels) == 0:
         return Verdict(np.empty(0, bool), np.empty(0, np.float32), labels.copy())
     distance = _reference_distances(values, code, len(classes), min_shared)
-    distance[:, np.bincount(code) < MIN_REFERENCES] = np.nan
-    found = _compare(distance.astype(np.float32), code, classes)
+    distance[:, np.bincount(code) < MIN_ACCUSERS] = np.nan
+    found = _compare(distance.astype(np.float32), code, classes, np.bincount(code))
     return Verdict(_is_suspicious(distance, code), found.margin, found.nearest_class)
 
 

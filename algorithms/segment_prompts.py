@@ -1,0 +1,325 @@
+"""furrow:segmentprompts: field polygons from points or boxes on one image."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from qgis.core import (
+    QgsFields,
+    QgsGeometry,
+    QgsProcessingContext,
+    QgsProcessingFeedback,
+    QgsProcessingOutputNumber,
+    QgsProcessingParameterBand,
+    QgsProcessingParameterBoolean,
+    QgsProcessingParameterFeatureSink,
+    QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterField,
+    QgsProcessingParameterFile,
+    QgsProcessingParameterRasterLayer,
+    QgsWkbTypes,
+)
+
+from ..core.errors import ParameterError
+from ..core.fields.finding import FieldMask, FieldOptions, FoundFields, find_fields
+from ..core.fields.masks import MaskRule
+from ..core.imagery.grid import Grid
+from ..core.imagery.pictures import FilePictures
+from ..core.report.run_record import RunRecord
+from ..core.samples.cleaning import Reason
+from ..models.segmenters.registry import load, model_ids
+from ..qgis_io.compat import BOOLEAN, INTEGER, REAL, TEXT, make_field, renamed
+from ..qgis_io.ground import Ground, crs_of
+from ..qgis_io.monitors import monitor_of
+from ..qgis_io.prompts import PromptLayer, read_prompts
+from ..qgis_io.shapes import polygon_of
+from ..qgis_io.sinks import Row, write_layer
+from ..qgis_io.styles import apply_style, plain_field_renderer
+from .base import (
+    FurrowAlgorithm,
+    SourceType,
+    plain_parameters,
+    report_skips,
+    tr,
+    versions,
+    write_records,
+)
+from .generate_samples import DEFAULT_RULE
+from .series_parameters import Real, Whole, choice, number
+
+_COLUMNS = (
+    ("score", REAL),
+    ("mask_rank", INTEGER),
+    ("area_ha", REAL),
+    ("perimeter_m", REAL),
+    ("touches_window", BOOLEAN),
+    ("model", TEXT),
+    ("image", TEXT),
+)
+_SMALLEST_SHARE = 0.25
+"""A simplified outline with less than this share of the pixels' area gives way to the exact one."""
+
+
+class SegmentPrompts(FurrowAlgorithm):
+    """Fields at prompts."""
+
+    NAME = "segmentprompts"
+    LABEL = "Segment fields at points or boxes"
+    GROUP = "Fields"
+    SUMMARY = "Field polygons around points, or in the bounding boxes of polygons."
+    TAGS = "segment,segment anything,field,parcel,prompt,click,box,polygon,delineate"
+    HELP = (
+        "Asks a promptable segmentation model for the field at each point or in each box.\n\n"
+        "Example: an image and a layer with one point a field give one polygon a field, with the "
+        "point's attributes. With GROUP_FIELD several points describe one field; with SIGN_FIELD "
+        "0 a point says what is not part of it."
+    )
+
+    def add_parameters(self) -> None:
+        self.add(
+            QgsProcessingParameterRasterLayer("INPUT", tr("Image")),
+            tr("Any raster file; it is read at its own resolution, in windows."),
+        )
+        kinds = [SourceType.TypeVectorPoint, SourceType.TypeVectorPolygon]
+        self.add(
+            QgsProcessingParameterFeatureSource("PROMPTS", tr("Points or boxes"), kinds),
+            tr("Points on fields, or polygons whose bounding boxes are the prompts."),
+        )
+        self._add_prompt_fields()
+        self.add(
+            choice("MODEL", tr("Segmentation model"), model_ids(), model_ids()[0]),
+            tr("Who finds the field."),
+        )
+        self.add(
+            QgsProcessingParameterFile("MODEL_FILE", tr("Model file"), optional=True),
+            tr("A model of your own (.onnx or .pth) in place of MODEL."),
+            advanced=True,
+        )
+        self.add(
+            number("WINDOW", tr("Window in pixels"), Whole, 200, 32, 1024),
+            tr("Side of the square around a prompt that is looked at."),
+            advanced=True,
+        )
+        self.add(
+            choice(
+                "MASK_RULE", tr("Which mask"), [r.value for r in MaskRule], DEFAULT_RULE.value
+            ),
+            tr(
+                "finest: the smallest mask; best: the one with the highest score; balanced: the "
+                "largest of even brightness."
+            ),
+        )
+        for name, label in (("RED", tr("Red band")), ("GREEN", tr("Green band")),
+                            ("BLUE", tr("Blue band"))):  # fmt: skip
+            self.add(
+                QgsProcessingParameterBand(
+                    name, label, parentLayerParameterName="INPUT", optional=True
+                ),
+                tr("Empty: by the names of the bands, else the first three."),
+                advanced=True,
+            )
+        self.add(
+            QgsProcessingParameterBoolean("ALL_MASKS", tr("Keep all masks"), defaultValue=False),
+            tr("Write every mask of a prompt (mask_rank 0 is the finest), not only the chosen."),
+            advanced=True,
+        )
+        self.add(
+            number("SIMPLIFY", tr("Simplify by pixels"), Real, 0.5, 0.0),
+            tr("How far the outline may leave the pixel edges; 0: exact pixel outlines."),
+        )
+        self.add(
+            QgsProcessingParameterFeatureSink(
+                "OUTPUT", tr("Fields"), SourceType.TypeVectorPolygon
+            ),
+            tr("One polygon a prompt, with the prompt's attributes."),
+        )
+        self.addOutput(QgsProcessingOutputNumber("FIELD_COUNT", tr("Fields")))
+        self.addOutput(QgsProcessingOutputNumber("SKIPPED", tr("Skipped prompts")))
+
+    def _add_prompt_fields(self) -> None:
+        self.add(
+            QgsProcessingParameterField(
+                "GROUP_FIELD", tr("Group field"), parentLayerParameterName="PROMPTS", optional=True
+            ),
+            tr("Prompts with one value describe one object."),
+            advanced=True,
+        )
+        self.add(
+            QgsProcessingParameterField(
+                "SIGN_FIELD", tr("Sign field"), parentLayerParameterName="PROMPTS", optional=True
+            ),
+            tr("1: on the field, 0: not part of it."),
+            advanced=True,
+        )
+
+    def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
+        self._pictures(parameters, context)
+        self._segmenter(parameters, context)
+
+    def run(
+        self,
+        parameters: Dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> Dict[str, Any]:
+        pictures = self._pictures(parameters, context)
+        segmenter = self._segmenter(parameters, context)
+        layer, given = self._prompts(parameters, context, pictures.grid)
+        options = FieldOptions(
+            self.parameterAsInt(parameters, "WINDOW", context),
+            MaskRule(self.parameterAsEnumString(parameters, "MASK_RULE", context)),
+            self.parameterAsBoolean(parameters, "ALL_MASKS", context),
+        )
+        monitor = monitor_of(feedback)
+        found = find_fields(layer.prompts, pictures, segmenter, options, monitor)
+        skipped = list(layer.skipped) + [
+            (str(layer.features[k].id()), Reason.NO_FIELD.value) for k in found.missing
+        ]
+        report_skips(feedback, tr("Prompt"), skipped)
+        simplify = self.parameterAsDouble(parameters, "SIMPLIFY", context)
+        outlines = _Outlines(pictures.grid, context, simplify, feedback)
+        fields, positions = _merged(given)
+        rows = [
+            _row(mask, layer, positions, outlines, segmenter.id, pictures.name)
+            for mask in found.masks
+        ]
+        monitor.check()
+        return self._write(
+            parameters, context, fields, rows, pictures, found, skipped, segmenter.id
+        )
+
+    def _write(
+        self,
+        parameters: Dict[str, Any],
+        context: QgsProcessingContext,
+        fields: QgsFields,
+        rows: Sequence[Row],
+        pictures: FilePictures,
+        found: FoundFields,
+        skipped: Sequence[Tuple[str, str]],
+        model: str,
+    ) -> Dict[str, Any]:
+        wkb, crs = QgsWkbTypes.Type.MultiPolygon, crs_of(pictures.grid)
+        output = write_layer(self, parameters, "OUTPUT", context, fields, wkb, crs, rows)
+        apply_style(output, plain_field_renderer(), context, self.stylers)
+        counts = {"FIELD_COUNT": len(rows), "SKIPPED": len(skipped)}
+        record = RunRecord(
+            algorithm=self.id(),
+            furrow_version=versions()["furrow"],
+            parameters=plain_parameters(parameters),
+            versions=versions(),
+            model={"id": model},
+            counts={**counts, "ENCODES": found.encodes},
+            skipped=[{"id": item, "reason": reason} for item, reason in skipped],
+            outputs={"OUTPUT": str(output)},
+        )
+        write_records(record, {"OUTPUT": output})
+        return {"OUTPUT": output, **counts}
+
+    def _pictures(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> FilePictures:
+        path = self.raster_path(parameters, "INPUT", context)
+        if path is None:
+            raise ParameterError("INPUT: choose the image to segment.")
+        bands: List[Optional[int]] = [
+            self.parameterAsInt(parameters, name, context) or None
+            for name in ("RED", "GREEN", "BLUE")
+        ]
+        if any(bands) and not all(bands):
+            raise ParameterError("RED, GREEN, BLUE: give all three bands or none.")
+        return FilePictures(path, None, bands if all(bands) else None)
+
+    def _segmenter(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
+        return load(
+            self.parameterAsEnumString(parameters, "MODEL", context) or model_ids()[0],
+            self.text(parameters, "MODEL_FILE", context) or None,
+        )
+
+    def _prompts(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext, grid: Grid
+    ) -> Tuple[PromptLayer, QgsFields]:
+        source = self.parameterAsSource(parameters, "PROMPTS", context)
+        if source is None:
+            raise ParameterError(self.invalidSourceError(parameters, "PROMPTS"))
+        layer = read_prompts(
+            source,
+            grid,
+            context,
+            self.text(parameters, "GROUP_FIELD", context),
+            self.text(parameters, "SIGN_FIELD", context),
+        )
+        if not layer.prompts:
+            raise ParameterError(
+                f"PROMPTS: none of the {source.featureCount()} feature(s) is a foreground prompt "
+                "in the area of the image; check its coordinate reference system."
+            )
+        return layer, source.fields()
+
+
+class _Outlines:
+    """Polygons of masks, simplified, with their measures."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        context: QgsProcessingContext,
+        pixels: float,
+        feedback: QgsProcessingFeedback,
+    ) -> None:
+        self._grid = grid
+        crs = crs_of(grid)
+        if not crs.isValid():
+            feedback.pushWarning(
+                tr("The image has no coordinate reference system: its units count as metres.")
+            )
+        self._ground = Ground(crs, context.transformContext())
+        _, xc, xr, _, yc, yr = grid.transform
+        self._tolerance = pixels * abs(xc * yr - xr * yc) ** 0.5
+
+    def __call__(self, mask: FieldMask) -> Tuple[QgsGeometry, float, float]:
+        """Polygon, hectares and metres of outline."""
+        exact = polygon_of(mask.mask, mask.window, self._grid)
+        shape = exact.simplify(self._tolerance) if self._tolerance > 0 else exact
+        if not shape.isGeosValid():
+            shape = shape.makeValid()
+        if shape.isEmpty() or shape.area() < _SMALLEST_SHARE * exact.area():
+            shape = exact
+        shape.convertToMultiType()
+        return shape, self._ground.hectares(shape), self._ground.perimeter(shape)
+
+
+def _merged(given: QgsFields) -> Tuple[QgsFields, List[int]]:
+    """The prompts' fields, then ours; a prompt's field with one of our names gets `prompt_`."""
+    taken = {name for name, _ in _COLUMNS} | {"fid"}
+    fields, positions = QgsFields(), []
+    for position in range(given.count()):
+        field = given.at(position)
+        own = field.name().lower() in taken
+        fields.append(renamed(field, f"prompt_{field.name()}") if own else field)
+        positions.append(position)
+    for name, kind in _COLUMNS:
+        fields.append(make_field(name, kind))
+    return fields, positions
+
+
+def _row(
+    mask: FieldMask,
+    layer: PromptLayer,
+    positions: Sequence[int],
+    outlines: _Outlines,
+    model: str,
+    image: str,
+) -> Row:
+    feature = layer.features[mask.prompt]
+    shape, hectares, metres = outlines(mask)
+    return shape, [
+        *(feature.attribute(position) for position in positions),
+        round(mask.score, 4),
+        mask.rank,
+        hectares,
+        metres,
+        mask.cut_off,
+        model,
+        image,
+    ]
