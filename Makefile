@@ -28,10 +28,10 @@ help: ## list the targets
 setup: system .venv/.done link ## install QGIS (Debian) and the development tools into .venv
 
 system:
-	@$(MAKE_SYSTEM)
+	@$(CHECK_SYSTEM)
 
 # dpkg knows nothing of a QGIS built by hand, so what counts is whether it answers.
-define MAKE_SYSTEM
+define CHECK_SYSTEM
 missing=""; \
 for tool in git xvfb-run xauth; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 command -v qgis_process.bin >/dev/null || command -v qgis_process >/dev/null || missing="$$missing qgis"; \
@@ -55,7 +55,7 @@ endef
 	@touch $@
 
 link:
-	@mkdir -p build/plugins build/profile && mkdir -p -m 700 "$$XDG_RUNTIME_DIR" && ln -sfn ../.. build/plugins/$(NAME)
+	@mkdir -p build/plugins build/profile; mkdir -p -m 700 "$$XDG_RUNTIME_DIR" 2>/dev/null || true; ln -sfn ../.. build/plugins/$(NAME)
 
 demo: setup ## make a scene, generate samples with QGIS, print a table (DATA=folder CLASS_FIELD=name: your own data)
 	@$(HEADLESS) $(PY) demo/run_demo.py build/demo $(if $(DATA),--data "$(DATA)") $(if $(CLASS_FIELD),--class-field "$(CLASS_FIELD)") </dev/null
@@ -65,7 +65,7 @@ test: setup ## run all tests: plain Python, QGIS without a window, QGIS under Xv
 
 run: setup ## open QGIS with the plugin and the demo's results (without a display: a picture of it)
 	@test -f build/demo/out/samples.gpkg || $(MAKE) --no-print-directory demo
-	@$(HEADLESS) $(QGIS_PROCESS) plugins enable $(NAME) >/dev/null 2>&1 </dev/null
+	@$(HEADLESS) $(QGIS_PROCESS) plugins enable $(NAME) >/dev/null 2>&1 </dev/null || true  # fails when it is already
 	@if [ -n "$$DISPLAY$$WAYLAND_DISPLAY" ]; then \
 	  $(QGIS) --nologo --noversioncheck --code demo/open_project.py; \
 	else \
@@ -80,10 +80,10 @@ lint: setup ## check style, QGIS rules and what plugins.qgis.org scans for
 	@$(PY) -m bandit -q -r . -c pyproject.toml
 	@git ls-files -z -co --exclude-standard -- . ':!tests' ':!bench' ':!demo' ':!docs' | xargs -0 .venv/bin/detect-secrets-hook
 
-bench: setup ## measure speed and quality (every bench/bench_*.py)
-	@set -e; found=; for script in bench/bench_*.py; do \
+bench: setup ## measure speed and quality (every bench/*.py)
+	@set -e; found=; for script in bench/*.py; do \
 	  test -f "$$script" || continue; found=1; echo "== $$script"; $(HEADLESS) $(PY) "$$script" </dev/null; done; \
-	test -n "$$found" || echo "There is no bench/bench_*.py yet."
+	test -n "$$found" || echo "There is no bench/*.py yet."
 
 package: setup ## write build/furrow.zip from the last commit, ready for plugins.qgis.org
 	@git diff --quiet HEAD -- || echo "Note: changes that are not committed are left out."
@@ -97,7 +97,7 @@ deploy: package ## install the packaged plugin into your QGIS profile (DEST=fold
 
 translations: ## collect texts into i18n/furrow_XX.ts and compile it (LANGUAGE_CODE=xx)
 	@test -n "$(LANGUAGE_CODE)" || { echo "Say which language: make translations LANGUAGE_CODE=de" >&2; exit 1; }
-	@command -v pylupdate5 lrelease >/dev/null || { echo "furrow: missing: pylupdate5 and lrelease (Debian: pyqt5-dev-tools qttools5-dev-tools)" >&2; exit 1; }
+	@{ command -v pylupdate5 && command -v lrelease; } >/dev/null || { echo "furrow: missing: pylupdate5 and lrelease (Debian: pyqt5-dev-tools qttools5-dev-tools)" >&2; exit 1; }
 	@pylupdate5 -noobsolete plugin.py $(wildcard algorithms/*.py qgis_io/*.py ui/*.py) -ts i18n/furrow_$(LANGUAGE_CODE).ts
 	@lrelease i18n/furrow_$(LANGUAGE_CODE).ts
 

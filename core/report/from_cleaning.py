@@ -52,9 +52,7 @@ def cleaning_report(
             )
             for name in classes
         ),
-        skipped=tuple(
-            (str(k), result.reason[k].value) for k in np.flatnonzero(~result.used)
-        ),
+        skipped=tuple((str(k), result.reason[k].value) for k in np.flatnonzero(~result.used)),
         rejected_reasons=tuple(result.rejected_reasons().items()),
         pages=tuple(_page(result, names == name, name, days) for name in classes),
         days=days,

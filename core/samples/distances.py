@@ -137,7 +137,9 @@ def _by_metric(
         return dtw(complete[0], complete[1], days, shift_days) / dates
     if metric is Metric.FASTDTW:
         return np.array([_fastdtw(x, y, m, monitor) for x, y, m in zip(a, b, both)])
-    difference = np.where(both, np.abs(a - b), 0)
+    difference = np.abs(a - b)
+    if not both.all():
+        difference[~both] = 0
     with np.errstate(invalid="ignore", divide="ignore"):
         total, shared = difference.sum(axis=1, dtype=np.float64), both.sum(axis=1)
         return total / shared if metric is Metric.MEAN else total * (dates / shared)

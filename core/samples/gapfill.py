@@ -22,17 +22,19 @@ def fill_gaps(
     :returns: filled (n, T) float32 with NaN where there is no value, available (n, T) bool
         (valid or filled), interpolated (n, T) bool (filled only).
     """
-    before, after = _neighbours(valid)
-    inside = (before >= 0) & (after < valid.shape[1])
-    first, last = np.maximum(before, 0), np.minimum(after, valid.shape[1] - 1)
-    gap = days[last] - days[first]
-    interpolated = ~valid & inside & (gap <= max_gap_days)
-    filled = np.where(valid, values, np.nan).astype(np.float32)
-    row, col = np.nonzero(interpolated)
-    left, right = first[row, col], last[row, col]
+    filled = np.where(valid, values, np.nan).astype(np.float32, copy=False)
+    interpolated = np.zeros(valid.shape, dtype=bool)
+    gappy = np.flatnonzero(~valid.all(axis=1))
+    before, after = _neighbours(valid[gappy])
+    inside = ~valid[gappy] & (before >= 0) & (after < valid.shape[1])
+    row, col = np.nonzero(inside)
+    left, right = before[row, col], after[row, col]
+    bridged = days[right] - days[left] <= max_gap_days
+    row, col, left, right = gappy[row[bridged]], col[bridged], left[bridged], right[bridged]
     share = (days[col] - days[left]) / (days[right] - days[left])
     start, stop = values[row, left], values[row, right]
     filled[row, col] = start + share * (stop - start)
+    interpolated[row, col] = True
     return filled, valid | interpolated, interpolated
 
 
@@ -50,7 +52,7 @@ def extend(values: np.ndarray, available: np.ndarray) -> np.ndarray:
 def _neighbours(valid: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     """Positions of the nearest valid entry at or before (-1: none) and at or after (T: none)."""
     count = valid.shape[1]
-    positions = np.arange(count)
-    before = np.maximum.accumulate(np.where(valid, positions, -1), axis=1)
-    after = np.minimum.accumulate(np.where(valid, positions, count)[:, ::-1], axis=1)[:, ::-1]
+    positions = np.arange(count, dtype=np.int32)
+    before = np.maximum.accumulate(np.where(valid, positions, np.int32(-1)), axis=1)
+    after = np.minimum.accumulate(np.where(valid, positions, np.int32(count))[:, ::-1], axis=1)[:, ::-1]
     return before, after
