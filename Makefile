@@ -102,5 +102,5 @@ translations: ## collect texts into i18n/furrow_XX.ts and compile it (LANGUAGE_C
 	@lrelease i18n/furrow_$(LANGUAGE_CODE).ts
 
 clean: ## delete build/ and caches (.venv stays)
-	@rm -rf build .pytest_cache .ruff_cache .hypothesis
+	@rm -rf build .qgis-settings .pytest_cache .ruff_cache .hypothesis
 	@find . -path ./.venv -prune -o -path ./.git -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +

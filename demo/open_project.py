@@ -1,7 +1,7 @@
 """Show the demo's results in QGIS: one image, the fields, the samples.
 
-QGIS runs it: `qgis --code demo/open_project.py` (`make run`). With FURROW_PICTURE=file.png it writes
-a picture of the window and ends QGIS; its exit status says whether all layers were shown.
+QGIS runs it: `qgis --code demo/open_project.py` (`make run`). With FURROW_PICTURE=file.png it
+writes a picture of the window and ends QGIS; its exit status says whether all layers were shown.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QApplication
+from qgis.PyQt.QtWidgets import QApplication, QDockWidget
 from qgis.utils import iface, plugins
 
 FOLDER = Path("build/demo").resolve()
@@ -30,12 +30,15 @@ MARGIN = 1.15
 
 
 def open_project() -> list[QgsMapLayer]:
-    """Load the layers from bottom to top and zoom to the fields."""
-    layers = [picture_layer(), vector_layer("fields"), vector_layer("samples")]
+    """Load the layers from top to bottom, zoom to them, show the Toolbox."""
+    layers = [vector_layer("samples"), vector_layer("fields"), picture_layer()]
     layers = [layer for layer in layers if layer.isValid()]
     QgsProject.instance().addMapLayers(layers)
     iface.mapCanvas().setDestinationCrs(layers[0].crs())
     zoom_to(layers[-1])
+    toolbox = iface.mainWindow().findChild(QDockWidget, "ProcessingToolbox")
+    if toolbox is not None:
+        toolbox.show()
     return layers
 
 

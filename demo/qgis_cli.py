@@ -91,8 +91,9 @@ def private_environment(work: Path) -> dict[str, str]:
     link = plugins / PACKAGE
     if not link.is_symlink():
         link.symlink_to(ROOT, target_is_directory=True)
+    inherited = {k: v for k, v in os.environ.items() if k != "QGIS_OPTIONS_PATH"}
     return {
-        **os.environ,
+        **inherited,
         "QT_QPA_PLATFORM": "offscreen",
         "QGIS_PLUGINPATH": str(plugins),
         "QGIS_CUSTOM_CONFIG_PATH": str(work / "profile"),

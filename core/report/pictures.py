@@ -73,7 +73,8 @@ def _cross(xy: tuple[float, float] | None, offset: np.ndarray, side: int) -> str
         return ""
     x, y = np.asarray(xy, dtype=np.float64) - offset
     arm = side / 30
-    return f"M{short(x - arm)} {short(y)}h{short(2 * arm)}M{short(x)} {short(y - arm)}v{short(2 * arm)}"
+    long = short(2 * arm)
+    return f"M{short(x - arm)} {short(y)}h{long}M{short(x)} {short(y - arm)}v{long}"
 
 
 def crop_window(page: ReferencePage) -> tuple[int, int, int, int]:

@@ -91,9 +91,9 @@ def _replace(path: Path, content: bytes) -> None:
     # Not tempfile: its files are readable by their owner only, and stay so after the move.
     temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
     try:
-        with open(temporary, "xb") as stream:
+        with temporary.open("xb") as stream:
             stream.write(content)
-        os.replace(temporary, path)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -105,8 +105,8 @@ def read(path: str | os.PathLike) -> RunRecord:
     except (OSError, ValueError) as error:
         raise ParameterError(f"{path} cannot be read as a run record: {error}.") from error
     known = {item.name for item in dataclasses.fields(RunRecord)}
-    missing = {"algorithm", "furrow_version", "parameters"} - set(content or ())
-    if not isinstance(content, dict) or missing:
+    needed = {"algorithm", "furrow_version", "parameters"}
+    if not isinstance(content, dict) or not needed <= content.keys():
         raise ParameterError(f"{path} is no run record; choose a file that ends in {SUFFIX}.")
     return RunRecord(**{key: value for key, value in content.items() if key in known})
 

@@ -99,7 +99,7 @@ def test_an_old_record_stays_when_writing_fails(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(run_record.os, "replace", refuse)
+    monkeypatch.setattr(run_record.Path, "replace", refuse)
     with pytest.raises(OutputError, match="No space left"):
         make_record(furrow_version="0.2.0").write_beside(tmp_path / "x.gpkg")
     assert path.read_bytes() == before
