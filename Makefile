@@ -75,10 +75,12 @@ run: setup ## open QGIS with the plugin and the demo's results (without a displa
 	fi
 
 lint: setup ## check style, QGIS rules and what plugins.qgis.org scans for
-	@$(PY) -m ruff check .
-	@$(PY) -m flake8
-	@$(PY) -m bandit -q -r . -c pyproject.toml
-	@git ls-files -z -co --exclude-standard -- . ':!tests' ':!bench' ':!demo' ':!docs' | xargs -0 .venv/bin/detect-secrets-hook
+	@status=0; \
+	$(PY) -m ruff check . || status=1; \
+	$(PY) -m flake8 || status=1; \
+	$(PY) -m bandit -q -r . -c pyproject.toml || status=1; \
+	git ls-files -z -co --exclude-standard -- . ':!tests' ':!bench' ':!demo' ':!docs' | xargs -0 $(PY) -m detect_secrets.pre_commit_hook || status=1; \
+	exit $$status
 
 bench: setup ## measure speed and quality (every bench/*.py)
 	@set -e; found=; for script in bench/*.py; do \

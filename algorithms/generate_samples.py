@@ -62,8 +62,10 @@ from .series_parameters import (
     read_series,
 )
 
-DEFAULT_RULE = MaskRule.FINEST
+DEFAULT_RULE = MaskRule.BEST
 """Measures best on the real data (docs/benchmarks.md)."""
+DEFAULT_DATES = 3
+"""More dates find fields a little better and take longer (docs/benchmarks.md)."""
 
 
 class GenerateSamples(FurrowAlgorithm):
@@ -132,6 +134,14 @@ class GenerateSamples(FurrowAlgorithm):
             tr(
                 "Side of the square around a point that is looked at. A field that runs into its "
                 "edge is looked for again in a larger one."
+            ),
+            advanced=True,
+        )
+        self.add(
+            number("DATES", tr("Dates to look at"), Whole, DEFAULT_DATES, 1, 12),
+            tr(
+                "Without IMAGE the field is looked for on this many clear dates, at least 20 days "
+                "apart; the outline that agrees best with the others is taken."
             ),
             advanced=True,
         )
@@ -244,7 +254,7 @@ class GenerateSamples(FurrowAlgorithm):
                 sample_report(
                     result, pictures, areas, options.index.name,
                     [(k, str(v)) for k, v in plain_parameters(parameters).items()],
-                    [], list(versions().items()), utc_now(), monitor.check,
+                    [], list(versions().items()), utc_now(), layer.skipped, monitor.check,
                 )
             )  # fmt: skip
         monitor.check()
@@ -282,7 +292,8 @@ class GenerateSamples(FurrowAlgorithm):
         path = self.raster_path(parameters, "IMAGE", context)
         if path:
             return FilePictures(path, series.grid)
-        return SeriesPictures(series, read_index(self, parameters, context))
+        dates = self.parameterAsInt(parameters, "DATES", context)
+        return SeriesPictures(series, read_index(self, parameters, context), dates)
 
     def _options(
         self,

@@ -260,10 +260,8 @@ def simulate(
 
 
 def simulated(seeds: range) -> None:
-    print(
-        f"(d) simulated references, two wrong labels, {len(seeds)} seeds; by how much the curves"
-        " of the two crops differ"
-    )
+    print(f"(d) simulated references, two wrong labels, {len(seeds)} seeds: wrong ones found, by")
+    print("    the mean difference between the curves of the two crops; right ones accused")
     print(f"    {'crops':<38} {'< 0.08':>12} {'0.08 - 0.1':>12} {'> 0.1':>12} {'false':>8}")
     for crops, per_crop in SETS:
         found, gaps, false = [], [], []

@@ -325,7 +325,8 @@ def report(engine: Segmenter, name: str, data: Path, out: Path) -> None:
         print(calibration(boxes))
     print(calibration(flat))
     pace = np.median([r.seconds for r in flat]) * 1000
-    print(f"   {scenes[0].image.shape[:2]}: encode {np.median(encodings):.2f} s, {pace:.1f} ms/click")
+    size = "x".join(map(str, scenes[0].image.shape[:2]))
+    print(f"   {size}: encode {np.median(encodings):.2f} s, {pace:.1f} ms/click (median)")
     sheet_of(name, scenes, list(clicks), out)
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,6 +97,18 @@ def test_arrows_run_one_way(folder: str) -> None:
     found = {str(path): breaches(path, FORBIDDEN[folder]) for path in PLUGIN_FILES
              if path.parts[0] == folder}  # fmt: skip
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_core_needs_only_what_every_qgis_has() -> None:
+    """numpy, scipy and the standard library; the report's pages are Jinja templates."""
+    allowed = {PACKAGE, "numpy", "scipy", *RASTER_LIBRARIES, *sys.stdlib_module_names}
+    found = {
+        (str(path), name)
+        for path in files("core")
+        for name in (full.split(".")[0] for full in imports(path))
+        if name not in allowed and not (name == "jinja2" and path.parts[1] == "report")
+    }
+    assert found == set()
 
 
 def test_core_reads_rasters_in_its_drivers_only() -> None:

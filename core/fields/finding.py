@@ -2,6 +2,8 @@
 
 A window is laid out on a fixed lattice, so the same prompt gives the same field whatever other
 prompts there are. A mask that runs into the window's edge is looked for again in a larger one.
+Where a window is shown on several dates, the mask that agrees best with those of the other
+dates is taken: a single date may hide an edge or show one that is none.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class FoundFields:
     missing: Tuple[int, ...]
     """Positions of prompts that no mask was found for."""
     encodes: int
-    """How many windows were encoded."""
+    """How many pictures of windows were encoded."""
 
 
 def find_fields(
@@ -99,9 +101,9 @@ def find_fields(
         pictures.prepare(groups, step.part(0, 0.3))
         for done, (window, members) in enumerate(sorted(groups.items())):
             step.check()
-            answers = _ask(prompts, members, window, pictures, segmenter, options)
-            encodes += 1
-            found.update(answers)
+            shown = [p for p in pictures.pictures(window) if p.valid.any()]
+            encodes += len(shown)
+            found.update(_ask(prompts, members, window, shown, pictures.grid, segmenter, options))
             step.progress(0.3 + 0.7 * (done + 1) / len(groups))
         todo = _again(found, todo, pictures.grid)
     masks = tuple(mask for k in sorted(found) for mask in found[k])
@@ -140,20 +142,46 @@ def _ask(
     prompts: Sequence[Prompts],
     members: Sequence[int],
     window: Window,
-    pictures: Pictures,
+    shown: Sequence[Picture],
+    grid: Grid,
     segmenter: Segmenter,
     options: FieldOptions,
 ) -> Dict[int, List[FieldMask]]:
-    """Encode one window and answer its prompts."""
-    picture = pictures.picture(window)
+    """Encode the pictures of one window and answer its prompts."""
     local = [_shifted(prompts[k], window) for k in members]
-    if not picture.valid.any():
-        return {k: [] for k in members}
-    answers = segmenter.predict(segmenter.encode(picture.image), local)
-    return {
-        k: _chosen(k, prompt, masks, scores, picture, window, pictures.grid, options)
-        for k, prompt, masks, scores in zip(members, local, answers.masks, answers.scores)
-    }
+    offers: Dict[int, List[List[FieldMask]]] = {k: [] for k in members}
+    for picture in shown:
+        answers = segmenter.predict(segmenter.encode(picture.image), local)
+        for k, prompt, masks, scores in zip(members, local, answers.masks, answers.scores):
+            chosen = _chosen(k, prompt, masks, scores, picture, window, grid, options)
+            offers[k].append(chosen)
+    return {k: _agreed([offer for offer in offers[k] if offer]) for k in members}
+
+
+def _agreed(offers: Sequence[List[FieldMask]]) -> List[FieldMask]:
+    """Of the masks of several dates the one most like the others; the first where they tie."""
+    if len(offers) < 2:
+        return list(offers[0]) if offers else []
+    masks = [offer[0] for offer in offers]
+    agreement = [sum(overlap(a, b) for b in masks) for a in masks]
+    return list(offers[int(np.argmax(agreement))])
+
+
+def overlap(a: FieldMask, b: FieldMask) -> float:
+    """Intersection over union of two masks on one grid."""
+    row, col = max(a.window.row, b.window.row), max(a.window.col, b.window.col)
+    stop_row = min(a.window.row + a.window.height, b.window.row + b.window.height)
+    stop_col = min(a.window.col + a.window.width, b.window.col + b.window.width)
+    if row >= stop_row or col >= stop_col:
+        return 0.0
+    both = _part(a, row, col, stop_row, stop_col) & _part(b, row, col, stop_row, stop_col)
+    shared = int(both.sum())
+    return shared / (int(a.mask.sum()) + int(b.mask.sum()) - shared)
+
+
+def _part(found: FieldMask, row: int, col: int, stop_row: int, stop_col: int) -> np.ndarray:
+    top, left = found.window.row, found.window.col
+    return found.mask[row - top : stop_row - top, col - left : stop_col - left]
 
 
 def _shifted(prompt: Prompts, window: Window) -> Prompts:

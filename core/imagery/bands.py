@@ -57,7 +57,7 @@ def parse_bands(text: str) -> Dict[str, int]:
     roles: Dict[str, int] = {}
     for part in filter(None, (piece.strip() for piece in text.replace(";", ",").split(","))):
         name, _, number = part.partition("=")
-        if not name.strip() or not number.strip().isdigit() or int(number) < 1:
+        if not name.strip() or not number.strip().isdecimal() or int(number) < 1:
             raise BandError(
                 f"BANDS: cannot read '{part}'; write roles and band numbers like "
                 "blue=1,green=2,red=3,nir=4,qa=5."

@@ -33,7 +33,7 @@ _OPERATORS: Mapping[type, Callable[..., np.ndarray]] = {
     ast.USub: operator.neg,
     ast.UAdd: operator.pos,
 }
-_FUNCTIONS: Mapping[str, Callable[..., np.ndarray]] = {
+_FUNCTIONS: Mapping[str, np.ufunc] = {
     "sqrt": np.sqrt,
     "log": np.log,
     "log10": np.log10,
@@ -42,6 +42,7 @@ _FUNCTIONS: Mapping[str, Callable[..., np.ndarray]] = {
     "minimum": np.minimum,
     "maximum": np.maximum,
 }
+_LARGEST_NUMBER = float(np.finfo(np.float32).max)
 _LARGEST = 10.0
 """Values beyond +-10 come from a denominator near zero and count as invalid."""
 
@@ -75,14 +76,15 @@ def parse_index(text: str) -> Index:
     expression = NAMED.get(name.upper(), name)
     try:
         tree = ast.parse(expression, mode="eval").body
-    except SyntaxError as error:
+        roles = _roles(tree, name)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:  # also NUL, too deep
         raise BandError(_unreadable(name)) from error
-    roles = frozenset(_roles(tree, name))
     if not roles:
         raise BandError(f"INDEX: '{name}' names no band; {_HINT}")
     return Index(name.upper() if name.upper() in NAMED else name, roles, tree)
 
 
+_LONGEST_SHOWN = 80
 _HINT = (
     "use one of " + ", ".join(NAMED) + " or an expression of band roles such as "
     "(nir-red)/(nir+red)."
@@ -90,14 +92,15 @@ _HINT = (
 
 
 def _unreadable(name: str) -> str:
-    return f"INDEX: cannot read '{name}'; {_HINT}"
+    shown = name if len(name) <= _LONGEST_SHOWN else name[:_LONGEST_SHOWN] + "..."
+    return f"INDEX: cannot read '{shown}'; {_HINT}"
 
 
 def _roles(node: ast.AST, name: str) -> FrozenSet[str]:
     """Band roles below a node; refuses anything but arithmetic."""
     if isinstance(node, ast.Name):
         return frozenset((role_of(node.id),))
-    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
+    if isinstance(node, ast.Constant) and _is_number(node.value):
         return frozenset()
     if isinstance(node, (ast.BinOp, ast.UnaryOp)) and type(node.op) in _OPERATORS:
         children = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
@@ -108,12 +111,18 @@ def _roles(node: ast.AST, name: str) -> FrozenSet[str]:
     return frozenset().union(*(_roles(child, name) for child in children))
 
 
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and abs(value) <= _LARGEST_NUMBER
+
+
 def _is_function(node: ast.AST) -> bool:
+    """A known function with as many arguments as it takes; one more would be overwritten."""
     return (
         isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in _FUNCTIONS
         and not node.keywords
+        and len(node.args) == _FUNCTIONS[node.func.id].nin
     )
 
 

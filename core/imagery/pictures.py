@@ -46,32 +46,34 @@ class Pictures(Protocol):
     def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
         """Told which windows come next, so that files are opened once for all of them."""
 
-    def picture(self, window: Window) -> Picture:
-        """The picture of a window of `grid`."""
+    def pictures(self, window: Window) -> Sequence[Picture]:
+        """The pictures of a window of `grid`, the best one first; at least one."""
 
     def patch(self, window: Window, name: str) -> np.ndarray:
         """(h, w, 3) uint8 of a window on the image of that file name, to look at."""
 
 
 class SeriesPictures:
-    """The clearest date of a series around each window."""
+    """The clearest dates of a series around each window."""
 
-    def __init__(self, series: Series, index: Index) -> None:
+    def __init__(self, series: Series, index: Index, dates: int = 1) -> None:
+        """:param dates: how many dates to show of each window, where that many are clear."""
         self.grid = series.grid
         self._series = series
         self._index = index
-        self._chosen: Dict[Window, SeriesImage] = {}
+        self._dates = dates
+        self._chosen: Dict[Window, Tuple[SeriesImage, ...]] = {}
 
     def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
-        """Choose the date for each window."""
+        """Choose the dates for each window."""
         new = [window for window in windows if window not in self._chosen]
-        self._chosen.update(clearest(self._series, new, self._index, monitor))
+        self._chosen.update(clearest(self._series, new, self._index, self._dates, monitor))
 
-    def picture(self, window: Window) -> Picture:
-        """See `Pictures.picture`."""
+    def pictures(self, window: Window) -> Sequence[Picture]:
+        """See `Pictures.pictures`."""
         if window not in self._chosen:
             self.prepare([window])
-        return self._read(self._chosen[window], window)
+        return [self._read(image, window) for image in self._chosen[window]]
 
     def patch(self, window: Window, name: str) -> np.ndarray:
         """See `Pictures.patch`."""
@@ -118,8 +120,8 @@ class FilePictures:
     def prepare(self, windows: Iterable[Window], monitor: Monitor = SILENT) -> None:
         """Nothing to choose."""
 
-    def picture(self, window: Window) -> Picture:
-        """See `Pictures.picture`."""
+    def pictures(self, window: Window) -> Sequence[Picture]:
+        """See `Pictures.pictures`."""
         raster = GdalRaster(self._info.path)
         try:
             stored = raster.read(self._bands, window, self.grid)
@@ -130,11 +132,11 @@ class FilePictures:
         composite = stretch(stored, valid)
         brightness = composite.mean(axis=2, dtype=np.float32) / np.float32(255)
         feature = np.where(valid, brightness, np.float32(np.nan))
-        return Picture(composite, valid, feature, self._date, self.name)
+        return [Picture(composite, valid, feature, self._date, self.name)]
 
     def patch(self, window: Window, name: str) -> np.ndarray:
         """See `Pictures.patch`."""
-        return self.picture(window).image
+        return self.pictures(window)[0].image
 
 
 def default_bands(names: Sequence[str]) -> Tuple[int, int, int]:

@@ -19,6 +19,8 @@ _SAMPLE_SIDE = 64
 """A window is judged on at most this many pixels a side."""
 _NEAR_BEST = 0.02
 """Dates whose valid share is this close to the best one count as equally clear."""
+_DAYS_APART = 20
+"""Dates closer than this show the same fields the same way."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +66,18 @@ def valid_shares(
 
 
 def clearest(
-    series: Series, windows: Sequence[Window], index: Index, monitor: Monitor = SILENT
-) -> Dict[Window, SeriesImage]:
-    """The image on which fields can be told apart best, for each window.
+    series: Series,
+    windows: Sequence[Window],
+    index: Index,
+    most: int = 1,
+    monitor: Monitor = SILENT,
+) -> Dict[Window, Tuple[SeriesImage, ...]]:
+    """The images on which fields can be told apart best, for each window.
 
-    Among the dates that are about as clear as the clearest one, the date on which the index
-    varies most within the window; then the earliest (specification A6, defect 16).
+    Among the dates that are about as clear as the clearest one, those on which the index varies
+    most within the window, at least 20 days apart (specification A6, defect 16).
+
+    :param most: images a window; at least one is given, others only where they are as clear.
     """
     wanted = sorted(set(windows))
 
@@ -84,7 +92,10 @@ def clearest(
     results.sort(key=lambda result: result[0])
     images = [series.images[position] for position, _ in results]
     judged = np.stack([seen for _, seen in results])
-    return {window: images[_pick(judged[:, k])] for k, window in enumerate(wanted)}
+    return {
+        window: tuple(images[t] for t in _pick(judged[:, k], images, most))
+        for k, window in enumerate(wanted)
+    }
 
 
 def _seen(
@@ -104,7 +115,15 @@ def _seen(
     return values.size / valid.size, float(values.std()) if values.size else 0.0
 
 
-def _pick(seen: np.ndarray) -> int:
-    """Position of the best of (T, 2) valid shares and spreads."""
+def _pick(seen: np.ndarray, images: Sequence[SeriesImage], most: int) -> List[int]:
+    """Positions of the best of (T, 2) valid shares and spreads, best first."""
     share, spread = seen[:, 0], seen[:, 1]
-    return int(np.argmax(np.where(share >= share.max() - _NEAR_BEST, spread, -1.0)))
+    clear = np.flatnonzero(share >= share.max() - _NEAR_BEST)
+    picked: List[int] = []
+    for t in clear[np.argsort(-spread[clear], kind="stable")]:
+        apart = [abs((images[t].date - images[other].date).days) for other in picked]
+        if all(days >= _DAYS_APART for days in apart):
+            picked.append(int(t))
+        if len(picked) == most:
+            break
+    return picked

@@ -45,9 +45,12 @@ class GdalRaster:
         if onto is None or same_grid(onto, self.info.grid):
             return _read_window(self._dataset, self.info, bands, window, shape)
         with quiet() as messages:
-            warped = _warp(self._dataset, self.info, bands, window, onto, categorical)
-            values = warped.ReadAsArray()
-        if values is None:
+            try:
+                warped = _warp(self._dataset, self.info, bands, window, onto, categorical)
+                values = warped.ReadAsArray()
+            except RuntimeError as error:
+                raise RasterError(_unreadable(self.info.path, [str(error)])) from error
+        if values is None or messages:
             raise RasterError(_unreadable(self.info.path, messages))
         values = values.reshape(len(bands), window.height, window.width)
         return values if shape is None else _thinned(values, shape)
@@ -182,11 +185,18 @@ def _warp(
         target,
         chosen,
         resampleAlg="near" if categorical else "bilinear",
+        srcNodata=_blank(info, bands, categorical),
         srcSRS=info.grid.crs or onto.crs,
         dstSRS=onto.crs,
         multithread=False,
     )
     return target
+
+
+def _blank(info: RasterInfo, bands: Sequence[int], categorical: bool) -> Optional[int]:
+    """0 where nothing else marks no data in digital numbers: it must not blend with its neighbours."""
+    declared = any(info.nodata[number - 1] is not None for number in bands)
+    return None if declared or categorical or info.dtype.kind not in "ui" else 0
 
 
 def _thinned(values: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:

@@ -52,8 +52,10 @@ def cleaning_report(
             )
             for name in classes
         ),
-        skipped=tuple((str(k), result.reason[k].value) for k in np.flatnonzero(~result.used)),
-        rejected_reasons=tuple(result.rejected_reasons().items()),
+        skipped=tuple((str(k), result.reason[k].sentence) for k in np.flatnonzero(~result.used)),
+        rejected_reasons=tuple(
+            (Reason(name).sentence, count) for name, count in result.rejected_reasons().items()
+        ),
         pages=tuple(_page(result, names == name, name, days) for name in classes),
         days=days,
         class_profiles=tuple(_class_profiles(result, names, classes, colours)),

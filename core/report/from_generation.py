@@ -13,6 +13,7 @@ from ..imagery.pictures import Pictures
 from ..palette import colours_of
 from ..samples.cleaning import Reason
 from ..samples.generation import Candidates, Generated
+from ..samples.references import SkippedReference
 from .content import ClassProfile, ClassTotal, Fact, ReferencePage, SampleReport, Suspicion
 from .quantiles import quantiles
 
@@ -20,7 +21,7 @@ _PATCH_MARGIN = 8
 
 
 def stages(result: Generated) -> Tuple[Tuple[str, int], ...]:
-    """Pixels left after each step of the run, candidates first."""
+    """Pixels left after each step that took some away; candidates first, samples last."""
     return _stages(result.candidates.reason)
 
 
@@ -31,15 +32,17 @@ def _stages(reason: np.ndarray) -> Tuple[Tuple[str, int], ...]:
         ("Profile like the reference's", (Reason.DISTANCE,)),
         ("Claimed by one class", (Reason.CONFLICT,)),
         ("Each pixel once", (Reason.DUPLICATE,)),
-        ("Kept after thinning", (Reason.THINNED,)),
+        ("Within number and spacing", (Reason.THINNED,)),
     )
     lost = Counter(r for r in reason if r is not None)
     left = len(reason)
     counts = [("Candidate pixels", left)]
     for name, reasons in steps:
-        left -= sum(lost[r] for r in reasons)
-        counts.append((name, left))
-    return tuple(counts)
+        gone = sum(lost[r] for r in reasons)
+        left -= gone
+        if gone:
+            counts.append((name, left))
+    return (*counts, ("Samples kept", left))
 
 
 def rejected_reasons(result: Generated) -> Dict[str, int]:
@@ -56,10 +59,12 @@ def sample_report(
     files: Sequence[Fact],
     versions: Sequence[Fact],
     created: str,
+    unread: Sequence[SkippedReference],
     cancelled: Callable[[], None],
 ) -> SampleReport:
     """Everything that the page of one run shows.
 
+    :param unread: references that were skipped before the run.
     :param areas: hectares of each field, in the order of the references.
     :param cancelled: called between references; raises to stop.
     """
@@ -77,8 +82,10 @@ def sample_report(
         parameters=tuple(parameters),
         stages=stages(result),
         classes=tuple(_class_totals(result, areas, colours)),
-        skipped=tuple((str(s.id), s.reason.value) for s in result.skipped),
-        rejected_reasons=tuple(rejected_reasons(result).items()),
+        skipped=tuple((str(s.id), s.reason.sentence) for s in (*unread, *result.skipped)),
+        rejected_reasons=tuple(
+            (Reason(name).sentence, count) for name, count in rejected_reasons(result).items()
+        ),
         suspicious=tuple(_suspicions(result)),
         pages=tuple(pages),
         days=days,

@@ -15,23 +15,13 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..palette import PALETTE
 from .charts import Chart, class_chart, page_arrays, page_chart, value_range
 from .content import ClassTotal, ReferencePage, SampleReport
 from .labels import Labels
 from .pictures import Picture, draw
 
 TEMPLATES = Path(__file__).with_name("templates")
-PALETTE = (
-    "#0072b2",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#d55e00",
-    "#8c8c8c",
-    "#b8a800",
-)
-"""Okabe and Ito's colours, told apart with any colour vision; yellow darkened to show on white."""
 
 
 @dataclass(frozen=True)

@@ -378,6 +378,9 @@ FOREIGN = 2.5
 """A reference farther than this from the other class, in its members' usual distances, belongs
 to neither: the nearer one proves nothing."""
 
+NO_DOUBT = 3.0
+"""... unless its own class is this many times as far as the other one."""
+
 ROWS_AT_ONCE = 1024
 """References compared with all others at a time."""
 
@@ -445,7 +448,7 @@ def _is_suspicious(distance: np.ndarray, code: np.ndarray) -> np.ndarray:
     nearest = np.where(other >= 0, others[rows, other], np.nan)
     clearly = (own > RATIO * nearest) & (own > nearest + MIN_MARGIN)
     outlier = own > OUTLIER * usual[code]
-    foreign = nearest > FOREIGN * usual[other]
+    foreign = (nearest > FOREIGN * usual[other]) & (own < NO_DOUBT * nearest)
     return clearly & outlier & ~foreign
 
 

@@ -18,34 +18,33 @@ _FEWEST_DATES = 6
 
 
 class Reason(str, Enum):
-    """Why a pixel or a reference is not among the samples; written into the outputs."""
+    """Why a pixel or a reference is not among the samples; the value is written into outputs."""
 
-    DISTANCE = "distance"
-    """Its profile differs from the reference's by more than the limit."""
-    FEW_DATES = "few_dates"
-    """It has too few valid dates."""
-    CONFLICT = "conflict"
-    """References of different classes claim the same pixel."""
-    DUPLICATE = "duplicate"
-    """Another reference of the class claims the pixel and its profile is closer."""
-    SUSPICIOUS = "suspicious_reference"
-    """Its reference agrees with another class, not with its own."""
-    THINNED = "thinned"
-    """Left out to keep to the number a reference or to the spacing."""
-    MARGIN = "other_class_nearer"
-    """Its profile is closer to another class than to its own."""
-    OUTSIDE = "outside_image"
-    """The reference lies outside the images."""
-    NO_CLASS = "no_class"
-    """The reference has no class."""
-    NO_POINT = "no_point"
-    """The feature has no single point."""
-    SAME_PIXEL = "same_pixel"
-    """Another reference of the same class lies in the same pixel."""
-    CONTRADICTION = "contradicting_references"
-    """References of different classes lie in the same pixel."""
-    NO_FIELD = "no_field"
-    """The segmenter found no field at the reference."""
+    sentence: str
+    """What the reason means, for people."""
+
+    def __new__(cls, value: str, sentence: str) -> Reason:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+    DISTANCE = "distance", "profile differs from the reference's by more than the limit"
+    FEW_DATES = "few_dates", "too few valid dates"
+    CONFLICT = "conflict", "references of different classes claim the pixel"
+    DUPLICATE = "duplicate", "another reference of the class claims the pixel and is closer"
+    SUSPICIOUS = "suspicious_reference", "the reference agrees with another class"
+    THINNED = "thinned", "left out to keep to the number or the spacing"
+    MARGIN = "other_class_nearer", "profile is closer to another class than to its own"
+    OUTSIDE = "outside_image", "lies outside the images"
+    NO_CLASS = "no_class", "has no class"
+    NO_POINT = "no_point", "has no single point"
+    SAME_PIXEL = "same_pixel", "another reference of the class lies in the same pixel"
+    CONTRADICTION = (
+        "contradicting_references",
+        "a reference of another class lies in the same pixel",
+    )
+    NO_FIELD = "no_field", "the segmenter found no field here"
 
 
 @dataclass(frozen=True)
