@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -37,7 +36,7 @@ def tr(text: str) -> str:
 
 
 class FurrowAlgorithm(QgsProcessingAlgorithm):
-    """Base of the algorithms; subclasses fill in the texts, `add_parameters` and `run`."""
+    """Base of the algorithms; subclasses fill in the texts, `add_parameters` and `work`."""
 
     NAME = ""
     LABEL = ""
@@ -87,10 +86,13 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
         """Declare parameters and outputs."""
         raise NotImplementedError
 
-    def run(
+    def work(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, feedback: Any
     ) -> Dict[str, Any]:
-        """Do the work; raises FurrowError for what the user can mend."""
+        """Do the work; raises FurrowError for what the user can mend.
+
+        Not `run`: that is QGIS' own, and `processing.run` calls it.
+        """
         raise NotImplementedError
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
@@ -126,7 +128,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> Dict[str, Any]:
         try:
-            return self.run(parameters, context, feedback)
+            return self.work(parameters, context, feedback)
         except Cancelled:
             feedback.pushInfo(tr("Cancelled; nothing was written."))
             return {}
@@ -178,16 +180,15 @@ def _require_writable(name: str, path: Path) -> None:
     """:raises OutputError: where a file cannot be made at that path."""
     folder = path.parent
     if not folder.is_dir():
-        raise OutputError(f"{name}: the folder {folder} does not exist; create it or choose another.")
+        raise OutputError(
+            f"{name}: the folder {folder} does not exist; create it or choose another."
+        )
     if path.is_dir():
         raise OutputError(f"{name}: {path} is a folder; give the name of a file.")
     try:
         probe = folder / f".{path.name}.probe"
-        with open(probe, "xb"):
-            pass
+        probe.touch()
         probe.unlink()
-    except FileExistsError:
-        return
     except OSError as error:
         raise OutputError(
             f"{name}: cannot write to the folder {folder} ({error.strerror}); choose another."
@@ -278,15 +279,3 @@ def write_text(
     finally:
         partial.unlink(missing_ok=True)
     return path
-
-
-class Stopwatch:
-    """Seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._start = time.perf_counter()
-
-    @property
-    def seconds(self) -> float:
-        """Wall time, rounded to milliseconds."""
-        return round(time.perf_counter() - self._start, 3)

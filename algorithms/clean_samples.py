@@ -145,7 +145,7 @@ class CleanSamples(FurrowAlgorithm):
         read_cleaning(self, parameters, context, _BY_CLASS)
         read_series(self, parameters, context, index, at_least=2)
 
-    def run(
+    def work(
         self,
         parameters: Dict[str, Any],
         context: QgsProcessingContext,

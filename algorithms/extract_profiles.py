@@ -88,7 +88,7 @@ class ExtractProfiles(FurrowAlgorithm):
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         read_series(self, parameters, context, read_index(self, parameters, context))
 
-    def run(
+    def work(
         self,
         parameters: Dict[str, Any],
         context: QgsProcessingContext,

@@ -225,7 +225,7 @@ class GenerateSamples(FurrowAlgorithm):
         if path:
             FilePictures(path, series.grid)
 
-    def run(
+    def work(
         self,
         parameters: Dict[str, Any],
         context: QgsProcessingContext,
@@ -425,8 +425,10 @@ def _describe_result(
     report_skips(feedback, tr("Reference"), skipped)
     for found in _suspicious(result):
         feedback.pushWarning(
-            tr("Reference {id} is suspicious: labelled {class}, its profile is like {nearest_class}.")
-            .format(**found)
+            tr(
+                "Reference {id} is suspicious: labelled {class}, its profile is like "
+                "{nearest_class}."
+            ).format(**found)
         )
     for step, count in stages(result):
         feedback.pushInfo(f"{step}: {count}")

@@ -86,7 +86,7 @@ class RankImages(FurrowAlgorithm):
         self._target(parameters, context)
         read_series(self, parameters, context, read_index(self, parameters, context))
 
-    def run(
+    def work(
         self,
         parameters: Dict[str, Any],
         context: QgsProcessingContext,
@@ -106,7 +106,9 @@ class RankImages(FurrowAlgorithm):
             (None, [to_qdate(s.image.date), s.image.info.path, round(s.share, 6), k])
             for k, s in enumerate(ranked, start=1)
         ]
-        fields = make_fields(("date", DATE), ("file", TEXT), ("valid_share", REAL), ("rank", INTEGER))
+        fields = make_fields(
+            ("date", DATE), ("file", TEXT), ("valid_share", REAL), ("rank", INTEGER)
+        )
         none = QgsWkbTypes.Type.NoGeometry
         outputs: Dict[str, Any] = {
             "OUTPUT": write_layer(

@@ -156,7 +156,7 @@ class SegmentPrompts(FurrowAlgorithm):
         self._pictures(parameters, context)
         self._segmenter(parameters, context)
 
-    def run(
+    def work(
         self,
         parameters: Dict[str, Any],
         context: QgsProcessingContext,

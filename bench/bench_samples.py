@@ -28,6 +28,8 @@ from qgis_cli import QgisProcess, connect, results_of  # noqa: E402
 furrow_package.register()
 import make_scene  # noqa: E402
 
+from furrow.core.imagery.raster_gdal import quiet  # noqa: E402
+
 SETTINGS: Tuple[Dict[str, object], ...] = (
     {},
     {"DATES": 1},
@@ -87,12 +89,12 @@ def tervuren(qgis: QgisProcess, data: Path, out: Path) -> None:
         inside = values_at(data / "potato_parcels.tif", potato) > 0
         share = inside.mean() if len(inside) else 0.0
         print(f"tervuren {named(settings)}: {len(potato)} potato samples (target 250), "
-              f"{100 * share:.1f} % in true potato parcels (target 98), {seconds:.1f} s")  # fmt: skip
+              f"{100 * share:.1f} % in true parcels (target 98), {seconds:.1f} s")  # fmt: skip
 
 
 def demo(qgis: QgisProcess, seed: int, out: Path) -> None:
     """Precision, field IoU and wrong references of one made-up scene."""
-    scene = make_scene.write_scene(out / "scene", make_scene.SceneSpec(seed=seed))
+    scene = make_scene.write_scene(out / f"scene_{seed}", make_scene.SceneSpec(seed=seed))
     with scene.reference_truth.open(newline="") as stream:
         wrong = {row["ref_id"] for row in csv.DictReader(stream) if row["wrong"] == "1"}
     for settings in SETTINGS:
@@ -121,7 +123,8 @@ def field_iou(out: Path, scene: make_scene.ScenePaths) -> float:
         memory = ogr.GetDriverByName("Memory").CreateDataSource("")
         layer = memory.CreateLayer("one", None, ogr.wkbPolygon)
         layer.CreateFeature(feature)
-        gdal.RasterizeLayer(target, [1], layer, burn_values=[1])
+        with quiet():
+            gdal.RasterizeLayer(target, [1], layer, burn_values=[1])
         mask = target.ReadAsArray() > 0
         true = ids == field_of[feature["ref_id"]]
         scores.append((mask & true).sum() / (mask | true).sum())

@@ -147,8 +147,7 @@ def denmark(data: Path) -> Iterator[Scene]:
     transform = gdal.Open(str(path)).GetGeoTransform()
     source = ogr.Open(str(data / "denmark" / "fields.gpkg"))
     masks = [
-        burn(feature.GetGeometryRef(), image.shape[:2], transform)
-        for feature in source.GetLayer()
+        burn(feature.GetGeometryRef(), image.shape[:2], transform) for feature in source.GetLayer()
     ]
     yield Scene("denmark", image, [Field(m, *inner_point(m)) for m in masks if m.any()])
 

@@ -9,6 +9,7 @@ from osgeo import gdal, ogr
 from qgis.core import QgsGeometry, QgsRectangle
 
 from ..core.imagery.grid import Grid, Window
+from ..core.imagery.raster_gdal import quiet
 
 
 def polygon_of(mask: np.ndarray, window: Window, grid: Grid) -> QgsGeometry:
@@ -56,7 +57,8 @@ def burn(polygons: Iterable[QgsGeometry], window: Window, grid: Grid) -> np.ndar
         feature = ogr.Feature(layer.GetLayerDefn())
         feature.SetGeometry(ogr.CreateGeometryFromWkb(bytes(polygon.asWkb())))
         layer.CreateFeature(feature)
-    gdal.RasterizeLayer(target, [1], layer, burn_values=[1])
+    with quiet():  # it warns that neither side has a reference system: they share one
+        gdal.RasterizeLayer(target, [1], layer, burn_values=[1])
     return target.GetRasterBand(1).ReadAsArray().astype(bool)
 
 

@@ -194,7 +194,7 @@ def _warp(
 
 
 def _blank(info: RasterInfo, bands: Sequence[int], categorical: bool) -> Optional[int]:
-    """0 where nothing else marks no data in digital numbers: it must not blend with its neighbours."""
+    """0 in digital numbers without a no data value: it must not blend with its neighbours."""
     declared = any(info.nodata[number - 1] is not None for number in bands)
     return None if declared or categorical or info.dtype.kind not in "ui" else 0
 

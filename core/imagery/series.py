@@ -28,6 +28,8 @@ SUFFIXES = (".tif", ".tiff", ".vrt")
 _SENTINEL_SCALE = 1e-4
 _BASELINE_SHIFT = -1000.0
 """Added to digital numbers by processing baseline 04.00 and later (January 2022)."""
+_SHIFT_APPLIED = "BOA_OFFSET_APPLIED=TRUE"
+"""Tag of Earth Search, which has taken the shift out of some images."""
 _BASELINE_IN_NAME = re.compile(r"_N(\d{2})(\d{2})_")
 
 
@@ -246,7 +248,8 @@ def _in_reflectance(offset: float, scale: float) -> float:
 def _has_baseline_shift(info: RasterInfo) -> bool:
     """Whether digital numbers carry the shift of processing baseline 04.00 and later."""
     tags = {key.upper(): str(value) for key, value in info.tags.items()}
-    if tags.get("EARTHSEARCH:BOA_OFFSET_APPLIED", "").lower() == "true":
+    # GDAL splits a tag at its first colon: EARTHSEARCH = BOA_OFFSET_APPLIED=True.
+    if any(f"{k}={v}".upper().endswith(_SHIFT_APPLIED) for k, v in tags.items()):
         return False
     if "BOA_ADD_OFFSET" in tags:
         return tags["BOA_ADD_OFFSET"].startswith("-1000")

@@ -155,8 +155,10 @@ def _finite(values: np.ndarray) -> np.ndarray:
 def _medians(values: np.ndarray, code: np.ndarray, count: int) -> np.ndarray:
     """(n, T), (n,) int -> (count, T) medians of the profiles of each code."""
     result = np.full((count, values.shape[1]), np.nan)
-    for position in range(count):
-        result[position] = median_profile(values[code == position])
+    order = np.argsort(code, kind="stable")
+    ends = np.cumsum(np.bincount(code, minlength=count))
+    for position, members in enumerate(np.split(order, ends[:-1])):
+        result[position] = median_profile(values[members])
     return result
 
 
@@ -192,7 +194,7 @@ def _even_sample(values: np.ndarray, size: int) -> np.ndarray:
     """(n, T) -> at most `size` positions, evenly along the profiles' sums, whatever their order."""
     if len(values) <= size:
         return np.arange(len(values))
-    order = np.argsort(np.nansum(values, axis=1), kind="stable")
+    order = np.argsort(np.nansum(values, axis=1, dtype=np.float64), kind="stable")
     return order[np.linspace(0, len(values) - 1, size).astype(int)]
 
 

@@ -24,6 +24,7 @@ class Reason(str, Enum):
     """What the reason means, for people."""
 
     def __new__(cls, value: str, sentence: str) -> Reason:
+        """A text with a sentence to it."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.sentence = sentence

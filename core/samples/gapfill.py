@@ -54,5 +54,6 @@ def _neighbours(valid: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     count = valid.shape[1]
     positions = np.arange(count, dtype=np.int32)
     before = np.maximum.accumulate(np.where(valid, positions, np.int32(-1)), axis=1)
-    after = np.minimum.accumulate(np.where(valid, positions, np.int32(count))[:, ::-1], axis=1)[:, ::-1]
+    backwards = np.where(valid, positions, np.int32(count))[:, ::-1]
+    after = np.minimum.accumulate(backwards, axis=1)[:, ::-1]
     return before, after

@@ -55,8 +55,9 @@ does not always hold the field at all, so the expectation alone is too sure of i
 BOX_CALIBRATION = (-0.28, 0.55)
 """The same when there is a box."""
 
-_MISSED_POINT = 0.05
-"""Factor on the chance of a node for each foreground point that it leaves out."""
+_MISSED_POINT = 0.4
+"""Factor on the chance of a node for each foreground point that it leaves out. Not lower: the
+smallest node around both points is often far too large, and two nodes together are better."""
 _CUT_NODE = 0.3
 """Factor on the chance of a node for each background point that had to be cut out of it."""
 _BOX_POWER = 4.0
@@ -133,7 +134,7 @@ class _Answer:
     def masks(self) -> Tuple[np.ndarray, np.ndarray]:
         """(3, H, W) bool from fine to coarse, (3,) float scores."""
         path = self._path_of(self._anchor)
-        chances = _chances(*(self._data[name][path] for name in STORED)) * self._agreement(path)
+        chances = self._chances_on(path) * self._agreement(path)
         areas = self._data["area"][path]
         if self._box is not None:
             areas, fit = self._fit_to_box(path)
@@ -145,8 +146,10 @@ class _Answer:
         # Opening may take from a coarse mask what a finer one holds.
         masks = np.logical_or.accumulate(masks[order], axis=0)
         pixels = masks.sum(axis=(1, 2))
-        # Nothing is left where the box or a background point shuts out the wanted point.
-        return masks, np.where(pixels > 0, self._score(expected[picks])[order], 0)
+        # Nothing is left where the box shuts out the wanted point, and an image of one piece
+        # shows no field at all.
+        known = (pixels > 0) & (path.size > 1)
+        return masks, np.where(known, self._score(expected[picks])[order], 0)
 
     def _score(self, expected: np.ndarray) -> np.ndarray:
         """Expected overlap within the tree -> expected IoU with the wanted field, both 0..1."""
@@ -157,6 +160,10 @@ class _Answer:
     def _path_of(self, pixel: Tuple[int, int]) -> np.ndarray:
         """(k,) nodes around a pixel, from its leaf to the root."""
         return self._tree.path(int(self._data["leaf"][self._ranks[pixel]]))
+
+    def _chances_on(self, path: np.ndarray) -> np.ndarray:
+        """(k,) chances of the nodes of a path from the image alone."""
+        return _chances(*(self._data[name][path] for name in STORED))
 
     def _holds(self, nodes: np.ndarray, pixel: Tuple[int, int]) -> np.ndarray:
         """(k,) bool: which nodes contain a pixel."""
@@ -184,11 +191,11 @@ class _Answer:
         return inside, fit
 
     def _draw(self, node: int) -> np.ndarray:
-        """(H, W) bool: a node as one piece without holes, points and box obeyed."""
+        """(H, W) bool: a node without holes, points and box obeyed; one piece per wanted point."""
         mask = self._tree.draw(self._ranks, node)
         for pixel in self._wanted:
             if not mask[pixel]:
-                mask |= self._companion(pixel, self._data["area"][node])
+                mask |= self._companion(pixel)
         mask = _on_extent(fill_holes, mask)
         for pixel in self._unwanted:
             mask &= ~self._refused(pixel)
@@ -196,13 +203,18 @@ class _Answer:
             limited = np.zeros_like(mask)
             limited[self._box] = mask[self._box]
             mask = limited
-        return _on_extent(_tidied, mask, self._anchor)
+        pieces = _on_extent(_tidied, mask, self._anchor)
+        for pixel in self._wanted:
+            if mask[pixel] and not pieces[pixel]:
+                pieces |= _on_extent(_tidied, mask, pixel)
+        return pieces
 
-    def _companion(self, pixel: Tuple[int, int], limit: float) -> np.ndarray:
-        """(H, W) bool: the largest node around a further wanted point up to an area."""
+    def _companion(self, pixel: Tuple[int, int]) -> np.ndarray:
+        """(H, W) bool: the likeliest node around a further wanted point without the anchor."""
         path = self._path_of(pixel)
-        fitting = np.count_nonzero(self._data["area"][path] <= limit)
-        return self._tree.draw(self._ranks, path[max(fitting - 1, 0)])
+        expected = _three(self._chances_on(path), self._data["area"][path])[1]
+        expected[self._holds(path, self._anchor)] = -1
+        return self._tree.draw(self._ranks, path[np.argmax(expected)])
 
     def _refused(self, pixel: Tuple[int, int]) -> np.ndarray:
         """(H, W) bool: the largest node around a background point without a wanted point."""
