@@ -121,6 +121,7 @@ def burn(geometry: ogr.Geometry, shape: Tuple[int, int], transform: Tuple) -> np
     """(H, W) bool: the pixels whose centre a polygon covers."""
     raster = gdal.GetDriverByName("MEM").Create("", shape[1], shape[0], 1, gdal.GDT_Byte)
     raster.SetGeoTransform(transform)
+    # Any reference will do: GDAL warns about every polygon without one.
     reference = ogr.osr.SpatialReference()
     reference.ImportFromEPSG(32632)
     raster.SetProjection(reference.ExportToWkt())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -23,8 +23,8 @@ from .grid import Grid, Window
 from .quality import DEFAULT_INVALID, valid_codes
 from .raster import Raster, RasterInfo
 from .raster_gdal import GdalRaster, describe, same_grid
+from .sources import ImageFile, image_files
 
-SUFFIXES = (".tif", ".tiff", ".vrt")
 _SENTINEL_SCALE = 1e-4
 _BASELINE_SHIFT = -1000.0
 """Added to digital numbers by processing baseline 04.00 and later (January 2022)."""
@@ -157,21 +157,22 @@ def open_series(
 ) -> Series:
     """Look through a folder of dated images.
 
-    :param folder: one raster a date (`.tif`, `.tiff`, `.vrt`), not searched in depth.
+    :param folder: one raster a date (`.tif`, `.tiff`, `.vrt`), not searched in depth; or a cube
+        folder with its cube.json.
     :param roles: band roles that every image must have; images without are set aside.
     :param at_least: how many dated images are needed.
     :raises SeriesError: no folder, no image, no date, too few dates.
     :raises BandError: no image has the bands.
     """
     options = options or SeriesOptions()
-    files = _files(Path(folder))
+    files = image_files(Path(folder), roles)
     images: List[SeriesImage] = []
     skipped: List[Skipped] = []
-    for path in files:
+    for file in files:
         try:
-            images.append(_image(path, roles, options))
+            images.append(_image(file, roles, options))
         except (RasterError, SeriesError, BandError) as error:
-            skipped.append(Skipped(path.name, str(error)))
+            skipped.append(Skipped(file.path.name, str(error)))
     if not images:
         raise _nothing(folder, skipped)
     series = _on_one_grid(str(folder), images, skipped, options)
@@ -184,32 +185,31 @@ def open_series(
     return series
 
 
-def _files(folder: Path) -> List[Path]:
-    if not folder.is_dir():
-        raise SeriesError(f"SERIES: {folder} is not a folder; choose the folder of dated images.")
-    files = sorted(p for p in folder.iterdir() if p.is_file() and p.suffix.lower() in SUFFIXES)
-    if not files:
-        raise SeriesError(
-            f"SERIES: {folder} holds no GeoTIFF; put one .tif a date there, with the date "
-            "(YYYYMMDD) in the file name."
-        )
-    return files
-
-
-def _image(path: Path, roles: Sequence[str], options: SeriesOptions) -> SeriesImage:
-    if path.stat().st_size == 0:
+def _image(file: ImageFile, roles: Sequence[str], options: SeriesOptions) -> SeriesImage:
+    path = file.path
+    if path.is_file() and path.stat().st_size == 0:
         raise RasterError("the file is empty (0 bytes)")
-    info = describe(str(path))
-    date = date_from_name(path.name) or date_from_tags(info.tags)
+    info = _completed(describe(str(path)), file)
+    date = file.date or date_from_name(path.name) or date_from_tags(info.tags)
     if date is None:
         raise SeriesError("no date in the file name (YYYYMMDD) nor in its tags")
-    found = dict(options.bands) or roles_from_names(info.band_names)
+    found = dict(options.bands) or dict(file.roles or roles_from_names(info.band_names))
     missing = sorted(set(roles) - set(found))
     if missing:
         raise BandError(f"no band for {', '.join(missing)}; it has {_listed(info.band_names)}")
     _check_numbers(found, roles, info)
     scale, offset = _scaling(info, found, options)
     return SeriesImage(date, info, found, scale, offset, on_grid=True)
+
+
+def _completed(info: RasterInfo, file: ImageFile) -> RasterInfo:
+    """What the file says of itself, with what its cube.json adds."""
+    nodata, scales = info.nodata, info.scales
+    if file.nodata is not None:
+        nodata = tuple(float(file.nodata) if own is None else own for own in nodata)
+    if file.scale is not None:
+        scales = (float(file.scale),) * info.count
+    return replace(info, nodata=nodata, scales=scales)
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -269,9 +269,7 @@ def _on_one_grid(
     kept = []
     for image in images:
         on_grid = same_grid(image.info.grid, grid)
-        kept.append(
-            SeriesImage(image.date, image.info, image.roles, image.scale, image.offset, on_grid)
-        )
+        kept.append(replace(image, on_grid=on_grid))
     return Series(folder, tuple(kept), grid, options.invalid_qa, tuple(skipped))
 
 
