@@ -1,6 +1,6 @@
 """How well do profiles find wrong labels? Run it from anywhere:
 
-    python bench/agreement.py [--data ../shared/data] [--seeds 10]
+    python bench/bench_agreement.py [--data ../shared/data] [--seeds 10]
 
 Four questions, each with known answers:
 (a) parcels of Central Asia: 20 % of the labels swapped; is a negative margin a good detector?

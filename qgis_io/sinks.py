@@ -7,6 +7,7 @@ full disk only when it is closed.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -29,6 +30,8 @@ Row = Tuple[Optional[QgsGeometry], Sequence[Any]]
 """A geometry (None for tables) and the attributes in the order of the fields."""
 
 _SIDE_FILES = ("", "-journal", "-wal", "-shm")
+_TABLE = re.compile(r"ogr:dbname='(.+?)' table=")
+"""How Processing names a table of a GeoPackage."""
 
 
 def write_layer(
@@ -49,9 +52,10 @@ def write_layer(
     features = [_feature(fields, *row) for row in rows]
     before = _file_of(str(_destination(parameters.get(name))))
     existed = before is not None and before.exists()
+    options = _layer_options(fields, before)
     sink, destination = algorithm.parameterAsSink(
         parameters, name, context, fields, wkb, crs, QgsFeatureSink.SinkFlags(),
-        {}, [], _layer_options(fields, before),
+        {"layerOptions": options}, [], options,  # for a table in a file, and for a file
     )  # fmt: skip
     if destination is None or (sink is None and not destination):
         return None
@@ -62,6 +66,8 @@ def write_layer(
     written = sink.addFeatures(features, QgsFeatureSink.Flag.FastInsert)
     reason = "" if written else sink.lastError()
     del sink  # closes the file
+    if not crs.isValid():
+        _without_crs(destination, context)
     if not written or not _arrived(destination, len(features), context):
         _remove(destination, existed)
         raise OutputError(
@@ -83,7 +89,8 @@ def _destination(value: Any) -> Any:
 
 
 def _file_of(text: str) -> Optional[Path]:
-    path = text.split("|")[0]
+    table = _TABLE.match(text)
+    path = table.group(1) if table else text.split("|")[0]
     if not path or path.startswith(("memory:", "ogr:", "postgres:", "TEMPORARY")):
         return None
     candidate = Path(path)
@@ -93,7 +100,8 @@ def _file_of(text: str) -> Optional[Path]:
 def _layer_options(fields: QgsFields, path: Optional[Path]) -> List[str]:
     """A table may hold a column `fid` of its own: the GeoPackage's key gets another name."""
     named_fid = fields.lookupField("fid") >= 0
-    return ["FID=row_id"] if named_fid and path is not None and path.suffix == ".gpkg" else []
+    in_geopackage = path is not None and path.suffix.lower() == ".gpkg"
+    return ["FID=row_id"] if named_fid and in_geopackage else []
 
 
 def _feature(fields: QgsFields, geometry: Optional[QgsGeometry], values: Sequence[Any]) -> Any:
@@ -111,6 +119,15 @@ def _arrived(destination: str, expected: int, context: QgsProcessingContext) -> 
         return layer is None or layer.featureCount() in (expected, -1)
     layer = QgsVectorLayer(destination, "check", "ogr")
     return layer.isValid() and sum(1 for _ in layer.getFeatures()) == expected
+
+
+def _without_crs(destination: str, context: QgsProcessingContext) -> None:
+    """QGIS gives a layer in memory EPSG:4326 where none is known: take that back."""
+    layer = None
+    if _file_of(destination) is None:
+        layer = QgsProcessingUtils.mapLayerFromString(destination, context)
+    if layer is not None:
+        layer.setCrs(QgsCoordinateReferenceSystem())
 
 
 def _remove(destination: str, existed: bool) -> None:

@@ -26,6 +26,8 @@ FORBIDDEN = {
 }
 RASTER_LIBRARIES = {"rasterio", "osgeo"}
 RASTER_DRIVERS = "core/imagery/raster*.py"
+OTHER_LIBRARIES = {"report": {"jinja2"}, "samples": {"fastdtw"}}
+"""By folder of core: QGIS brings jinja2; fastdtw is one metric's, imported when it is chosen."""
 BOUNDARY = Path("algorithms/base.py")
 """The one module that may catch every exception: it turns them into messages."""
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
@@ -100,13 +102,13 @@ def test_arrows_run_one_way(folder: str) -> None:
 
 
 def test_core_needs_only_what_every_qgis_has() -> None:
-    """numpy, scipy and the standard library; the report's pages are Jinja templates."""
+    """numpy, scipy and the standard library, with the exceptions of OTHER_LIBRARIES."""
     allowed = {PACKAGE, "numpy", "scipy", *RASTER_LIBRARIES, *sys.stdlib_module_names}
     found = {
         (str(path), name)
         for path in files("core")
         for name in (full.split(".")[0] for full in imports(path))
-        if name not in allowed and not (name == "jinja2" and path.parts[1] == "report")
+        if name not in allowed and name not in OTHER_LIBRARIES.get(path.parts[1], ())
     }
     assert found == set()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
 from typing import Iterator, Optional, Sequence, Tuple
 
@@ -22,6 +21,10 @@ _DTYPES = {
     gdal.GDT_Float32: np.float32,
     gdal.GDT_Float64: np.float64,
 }
+_LATTICE = 9
+"""Points a side that find a window on another grid."""
+_MARGIN = 4
+"""Pixels read beyond it: the lattice misses the bend between its points."""
 _PLACED = 1e-3
 """Two grids are one where their corners differ by less than this share of a pixel."""
 
@@ -44,20 +47,30 @@ class GdalRaster:
         """See `Raster.read`."""
         if onto is None or same_grid(onto, self.info.grid):
             return _read_window(self._dataset, self.info, bands, window, shape)
-        with quiet() as messages:
-            try:
-                warped = _warp(self._dataset, self.info, bands, window, onto, categorical)
-                values = warped.ReadAsArray()
-            except RuntimeError as error:
-                raise RasterError(_unreadable(self.info.path, [str(error)])) from error
-        if values is None or messages:
-            raise RasterError(_unreadable(self.info.path, messages))
-        values = values.reshape(len(bands), window.height, window.width)
+        values = self._warped(bands, window, onto, categorical)
         return values if shape is None else _thinned(values, shape)
 
     def close(self) -> None:
         """Release the file."""
         self._dataset = None
+
+    def _warped(
+        self, bands: Sequence[int], window: Window, onto: Grid, categorical: bool
+    ) -> np.ndarray:
+        """Read what lies under a window of another grid, and warp it in memory.
+
+        The warper never reads the file itself, so that a broken file fails in a plain read.
+        """
+        nodata = [self.info.nodata[number - 1] for number in bands]
+        kind = self._dataset.GetRasterBand(bands[0]).DataType
+        target = _in_memory(onto, window, nodata, kind)
+        seen = _seen_window(self.info.grid, onto, window)
+        if seen is not None:
+            stored = _read_window(self._dataset, self.info, bands, seen, None)
+            with _reading(self.info.path):
+                source = _in_memory(self.info.grid, seen, nodata, kind, stored)
+                _warp(source, target, _blank(self.info, bands, categorical), categorical)
+        return target.ReadAsArray().reshape(len(bands), window.height, window.width)
 
 
 def describe(path: str) -> RasterInfo:
@@ -76,48 +89,41 @@ def same_grid(a: Grid, b: Grid) -> bool:
 
 
 @contextmanager
-def quiet() -> Iterator[list]:
-    """Collect GDAL's error messages in a list instead of printing them; drop its warnings."""
-    messages: list = []
-    _errors.push(lambda level, _, text: level >= gdal.CE_Failure and messages.append(text))
+def quiet() -> Iterator[None]:
+    """Keep GDAL from printing messages.
+
+    GDAL's own silent handler is used: a Python function would be called from many threads.
+    """
+    gdal.ErrorReset()
+    gdal.PushErrorHandler("CPLQuietErrorHandler")
     try:
-        yield messages
+        yield
     finally:
-        _errors.pop()
-
-
-class _ErrorHandlers(threading.local):
-    """GDAL keeps a stack of error handlers for each thread; the callables must stay alive."""
-
-    def __init__(self) -> None:
-        self.handlers: list = []
-
-    def push(self, handler: object) -> None:
-        self.handlers.append(handler)
-        gdal.PushErrorHandler(handler)
-
-    def pop(self) -> None:
         gdal.PopErrorHandler()
-        self.handlers.pop()
 
 
-_errors = _ErrorHandlers()
+@contextmanager
+def _reading(path: str) -> Iterator[None]:
+    """Turn GDAL's errors into RasterError, whether or not somebody called gdal.UseExceptions()."""
+    with quiet():
+        try:
+            yield
+        except RuntimeError as error:
+            raise RasterError(_unreadable(path, str(error))) from error
+        if gdal.GetLastErrorType() >= gdal.CE_Failure:
+            raise RasterError(_unreadable(path, gdal.GetLastErrorMsg()))
+
+
+def _unreadable(path: str, reason: str) -> str:
+    return f"Cannot read {path}: {reason.strip().rstrip('.') or 'not a raster'}."
 
 
 def _open(path: str) -> gdal.Dataset:
-    with quiet() as messages:
-        try:
-            dataset = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_READONLY)
-        except RuntimeError as error:  # another plugin may have called gdal.UseExceptions()
-            raise RasterError(_unreadable(path, [str(error)])) from error
+    with _reading(path):
+        dataset = gdal.OpenEx(path, gdal.OF_RASTER | gdal.OF_READONLY)
     if dataset is None or dataset.RasterCount == 0:
-        raise RasterError(_unreadable(path, messages))
+        raise RasterError(_unreadable(path, ""))
     return dataset
-
-
-def _unreadable(path: str, messages: Sequence[str]) -> str:
-    reason = messages[0].strip().rstrip(".") if messages else "not a raster"
-    return f"Cannot read {path}: {reason}."
 
 
 def _describe(path: str, dataset: gdal.Dataset) -> RasterInfo:
@@ -149,48 +155,85 @@ def _read_window(
     shape: Optional[Tuple[int, int]],
 ) -> np.ndarray:
     height, width = shape or (window.height, window.width)
-    with quiet() as messages:
-        try:
-            values = dataset.ReadAsArray(
-                window.col, window.row, window.width, window.height,
-                buf_xsize=width, buf_ysize=height, band_list=list(bands),
-            )  # fmt: skip
-        except RuntimeError as error:
-            raise RasterError(_unreadable(info.path, [str(error)])) from error
-    if values is None or messages:
-        raise RasterError(_unreadable(info.path, messages))
+    with _reading(info.path):
+        values = dataset.ReadAsArray(
+            window.col, window.row, window.width, window.height,
+            buf_xsize=width, buf_ysize=height, band_list=list(bands),
+        )  # fmt: skip
     return values.reshape(len(bands), height, width)
 
 
-def _warp(
-    dataset: gdal.Dataset,
-    info: RasterInfo,
-    bands: Sequence[int],
+def _in_memory(
+    grid: Grid,
     window: Window,
-    onto: Grid,
-    categorical: bool,
+    nodata: Sequence[Optional[float]],
+    kind: int,
+    values: Optional[np.ndarray] = None,
 ) -> gdal.Dataset:
-    chosen = gdal.Translate("", dataset, format="VRT", bandList=list(bands))
-    kind = dataset.GetRasterBand(bands[0]).DataType
-    target = gdal.GetDriverByName("MEM").Create("", window.width, window.height, len(bands), kind)
-    target.SetGeoTransform(onto.window_transform(window))
-    target.SetProjection(onto.crs)
-    for k, number in enumerate(bands, start=1):
-        nodata = info.nodata[number - 1]
-        band = target.GetRasterBand(k)
-        band.Fill(nodata if nodata is not None else 0)
-        if nodata is not None:
-            band.SetNoDataValue(nodata)
+    """A data set in memory on a window of a grid; filled with no data (or 0) without values."""
+    driver = gdal.GetDriverByName("MEM")
+    dataset = driver.Create("", window.width, window.height, len(nodata), kind)
+    dataset.SetGeoTransform(grid.window_transform(window))
+    dataset.SetProjection(grid.crs)
+    for k, missing in enumerate(nodata):
+        band = dataset.GetRasterBand(k + 1)
+        if missing is not None:
+            band.SetNoDataValue(missing)
+        if values is not None:
+            band.WriteArray(values[k])
+        elif missing is not None:
+            band.Fill(missing)
+    return dataset
+
+
+def _warp(
+    source: gdal.Dataset, target: gdal.Dataset, blank: Optional[int], categorical: bool
+) -> None:
+    here, there = source.GetProjection(), target.GetProjection()
     gdal.Warp(
         target,
-        chosen,
+        source,
         resampleAlg="near" if categorical else "bilinear",
-        srcNodata=_blank(info, bands, categorical),
-        srcSRS=info.grid.crs or onto.crs,
-        dstSRS=onto.crs,
+        srcNodata=blank,
+        srcSRS=here or there,
+        dstSRS=there or here,
         multithread=False,
     )
-    return target
+
+
+def _seen_window(grid: Grid, onto: Grid, window: Window) -> Optional[Window]:
+    """The window of a raster that lies under a window of another grid, with a margin; or None."""
+    steps = np.linspace(0, 1, _LATTICE)
+    cols, rows = np.meshgrid(
+        window.col + steps * window.width, window.row + steps * window.height
+    )
+    x, y = onto.to_map(cols.ravel(), rows.ravel())
+    x, y = grid.to_pixel(*_moved(x, y, onto.crs, grid.crs))
+    finite = np.isfinite(x) & np.isfinite(y)
+    if not finite.any():
+        return None
+    left, top = np.floor(x[finite].min()) - _MARGIN, np.floor(y[finite].min()) - _MARGIN
+    right, bottom = np.ceil(x[finite].max()) + _MARGIN, np.ceil(y[finite].max()) + _MARGIN
+    left, right = np.clip([left, right], 0, grid.width).astype(int)
+    top, bottom = np.clip([top, bottom], 0, grid.height).astype(int)
+    if left >= right or top >= bottom:
+        return None
+    return Window(int(top), int(left), int(bottom - top), int(right - left))
+
+
+def _moved(
+    x: np.ndarray, y: np.ndarray, source: str, target: str
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Points in another reference system; as they are where either is missing."""
+    if not source or not target or source == target:
+        return x, y
+    systems = [_system(source), _system(target)]
+    for system in systems:
+        system.SetAxisMappingStrategy(osr.OAMS_TRADITIONAL_GIS_ORDER)
+    with quiet():
+        points = osr.CoordinateTransformation(*systems).TransformPoints(np.column_stack((x, y)))
+    moved = np.array(points, dtype=np.float64)
+    return moved[:, 0], moved[:, 1]
 
 
 def _blank(info: RasterInfo, bands: Sequence[int], categorical: bool) -> Optional[int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from typing import Callable, List, Tuple, TypeVar
+from typing import Callable, List, Tuple, TypeVar, Union
 
 from ..errors import RasterError
 from ..monitor import Monitor
@@ -35,20 +35,15 @@ def each_image(
     broken: List[Skipped] = []
     threads = min(_MOST_THREADS, os.cpu_count() or 1, max(1, len(series.images)))
     with ThreadPoolExecutor(threads) as pool:
-        jobs = {
-            pool.submit(_one, series, k, image, work): image
-            for k, image in enumerate(series.images)
-        }
+        jobs = [pool.submit(_one, series, k, image, work) for k, image in enumerate(series.images)]
         waiting = set(jobs)
         try:
             while waiting:
                 done, waiting = wait(waiting, _POLL_SECONDS, FIRST_COMPLETED)
                 monitor.check()
                 for job in done:
-                    try:
-                        results.append(job.result())
-                    except RasterError as error:
-                        broken.append(Skipped(jobs[job].name, str(error)))
+                    result = job.result()
+                    (broken if isinstance(result, Skipped) else results).append(result)
                 monitor.progress(1 - len(waiting) / len(jobs))
         finally:
             for job in waiting:
@@ -61,9 +56,13 @@ def _one(
     position: int,
     image: SeriesImage,
     work: Callable[[int, SeriesImage, Raster], Result],
-) -> Result:
-    raster = series.open(image)
+) -> Union[Result, Skipped]:
+    """The error ends here: kept by a job it would keep what GDAL has open until some later time."""
     try:
-        return work(position, image, raster)
-    finally:
-        raster.close()
+        raster = series.open(image)
+        try:
+            return work(position, image, raster)
+        finally:
+            raster.close()
+    except RasterError as error:
+        return Skipped(image.name, str(error))
