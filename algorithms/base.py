@@ -15,6 +15,7 @@ from qgis.core import (
     QgsProcessingException,
     QgsProcessingFeedback,
     QgsProcessingParameterDefinition,
+    QgsProcessingParameterField,
     QgsRasterLayer,
 )
 from qgis.PyQt.QtCore import QCoreApplication
@@ -113,8 +114,9 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     ) -> Tuple[bool, str]:
         fine, message = super().checkParameterValues(parameters, context)
         if not fine:
-            return fine, message
+            return fine, tr("{}; choose another value.").format(message.strip().rstrip("."))
         try:
+            self._check_fields(parameters, context)
             self._check_destinations(parameters, context)
             self.check(parameters, context)
         except FurrowError as error:
@@ -139,6 +141,20 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
             raise QgsProcessingException(
                 tr("Cannot write {}: {}.").format(path, error.strerror or error)
             ) from None
+
+    def _check_fields(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
+        """Refuse names of fields that the layer does not have; QGIS takes any text."""
+        for definition in self.parameterDefinitions():
+            if not isinstance(definition, QgsProcessingParameterField):
+                continue
+            layer = definition.parentLayerParameterName()
+            source = self.parameterAsSource(parameters, layer, context)
+            wanted = self.text(parameters, definition.name(), context)
+            if source is not None and wanted and source.fields().lookupField(wanted) < 0:
+                raise ParameterError(
+                    f"{definition.name()}: {layer} has no field '{wanted}'; choose one of "
+                    f"{', '.join(source.fields().names())}."
+                )
 
     def _check_destinations(
         self, parameters: Dict[str, Any], context: QgsProcessingContext

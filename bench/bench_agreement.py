@@ -34,8 +34,9 @@ from furrow_package import register  # noqa: E402
 
 register()
 
-from furrow.core.samples.agreement import agreement, suspicious_references  # noqa: E402
+from furrow.core.samples.agreement import agreement  # noqa: E402
 from furrow.core.samples.gapfill import fill_gaps  # noqa: E402
+from furrow.core.samples.suspicion import suspicious_references  # noqa: E402
 
 MAX_GAP_DAYS = 60
 WRONG_SHARE = 0.2

@@ -48,13 +48,16 @@ class QgisProcess:
         """Run an algorithm, show what it prints as it comes, keep it in `log`; the exit status."""
         values = [f"{name}={value}" for name, value in parameters.items()]
         command = [self.program, "run", algorithm, "--", *values]
-        with log.open("wb") as file, subprocess.Popen(
-            command,
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-        ) as process:
+        with (
+            log.open("wb") as file,
+            subprocess.Popen(
+                command,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            ) as process,
+        ):
             # Not line by line: progress is one growing line.
             while chunk := os.read(process.stdout.fileno(), 4096):
                 file.write(chunk)

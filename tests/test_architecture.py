@@ -1,6 +1,6 @@
 """The arrows of the house: who may import whom, and what nobody may call.
 
-    ui, algorithms -> qgis_io -> core        ui, algorithms -> models -> core
+ui, algorithms -> qgis_io -> core        ui, algorithms -> models -> core
 """
 
 from __future__ import annotations

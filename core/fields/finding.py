@@ -26,8 +26,9 @@ _EDGE_CONTACT = 10
 """A mask with more pixels than this on the window's edge is cut off (specification A6, 20)."""
 _ENLARGEMENTS = 2
 _LARGEST_WINDOW = 1024
-_BOX_MARGIN = 1.5
-"""A window is at least this many times as wide as the box of a prompt."""
+_BOX_SPACE, _BOX_RIM = 2.0, 8
+"""A window is at least this many times as wide as the box of a prompt, and some pixels more: a
+quarter of a shared window may lie on one side of the box's centre, and half of the box does."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def find_fields(
             step.check()
             shown = [p for p in pictures.pictures(window) if p.valid.any()]
             encodes += len(shown)
-            found.update(_ask(prompts, members, window, shown, pictures.grid, segmenter, options))
+            answers = _ask(prompts, members, window, shown, pictures.grid, segmenter, options)
+            # A larger window may show nothing where a smaller one showed a field cut off.
+            found.update({k: masks for k, masks in answers.items() if masks or k not in found})
             step.progress(0.3 + 0.7 * (done + 1) / len(groups))
         todo = _again(found, todo, pictures.grid)
     masks = tuple(mask for k in sorted(found) for mask in found[k])
@@ -115,7 +118,8 @@ def _first_size(prompt: Prompts, window: int) -> int:
     if prompt.box is None:
         return window
     side = max(prompt.box[2] - prompt.box[0], prompt.box[3] - prompt.box[1])
-    return int(min(max(window, np.ceil(side * _BOX_MARGIN)), max(window, _LARGEST_WINDOW)))
+    wide = np.ceil(side * _BOX_SPACE) + _BOX_RIM
+    return int(min(max(window, wide), max(window, _LARGEST_WINDOW)))
 
 
 def _windows(

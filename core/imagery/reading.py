@@ -10,7 +10,7 @@ import os
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Callable, List, Tuple, TypeVar, Union
 
-from ..errors import RasterError
+from ..errors import RasterError, SeriesError
 from ..monitor import Monitor
 from .raster import Raster
 from .series import Series, SeriesImage, Skipped
@@ -30,6 +30,7 @@ def each_image(
     :param work: runs in a thread of its own; calls `monitor.check()` between blocks.
     :returns: results of the images that could be read, and those that could not.
     :raises Cancelled: within a fraction of a second after the user asked.
+    :raises SeriesError: where not one image could be read.
     """
     results: List[Result] = []
     broken: List[Skipped] = []
@@ -48,7 +49,13 @@ def each_image(
         finally:
             for job in waiting:
                 job.cancel()
-    return results, sorted(broken, key=lambda item: item.item)
+    broken.sort(key=lambda item: item.item)
+    if broken and not results:
+        raise SeriesError(
+            f"SERIES: none of the {len(broken)} image(s) in {series.folder} can be read; fetch the "
+            f"files again ({broken[0].reason.rstrip('.')})."
+        )
+    return results, broken
 
 
 def _one(

@@ -284,6 +284,10 @@ def _nothing(folder: Union[str, Path], skipped: Sequence[Skipped]) -> Exception:
             f"BANDS: {skipped[0].item} has {skipped[0].reason}; name the bands with BANDS, for "
             "example blue=1,green=2,red=3,nir=4,qa=5."
         )
+    if all("asked for" in item.reason for item in skipped):
+        return SeriesError(
+            f"BANDS: {skipped[0].reason} bands ({skipped[0].item}); correct the numbers."
+        )
     return SeriesError(
         f"SERIES: none of the {len(skipped)} image(s) in {folder} can be used: "
         f"{reasons.most_common(1)[0][0].rstrip('.')}."

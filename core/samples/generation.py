@@ -23,11 +23,12 @@ from ..imagery.indices import Index
 from ..imagery.pictures import Pictures
 from ..imagery.series import Series, Skipped
 from ..monitor import SILENT, Monitor
-from .agreement import Verdict, agreement, suspicious_references
+from .agreement import agreement
 from .cleaning import CleaningOptions, Comparison, Prepared, Reason, compare, dates_needed, prepare
 from .distances import similarity
 from .profiles import Profiles, read_profiles
 from .references import Placed, Reference, SkippedReference, place
+from .suspicion import Verdict, suspicious_references
 from .thinning import ConflictPolicy, resolve_claims, thin
 
 

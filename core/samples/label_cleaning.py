@@ -9,8 +9,9 @@ from typing import Dict, Hashable, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..monitor import SILENT, Monitor
-from .agreement import agreement, class_medians, median_profile
+from .agreement import agreement
 from .cleaning import CleaningOptions, Prepared, Reason, compare, dates_needed, prepare
+from .curves import class_medians, median_profile
 from .distances import Metric, similarity
 from .profiles import Profiles
 

@@ -28,7 +28,8 @@ STORED = ("utility", "contrast", "compact", "life")
 # Fitted on 2026-11-21: a softmax over the nodes of each path, with the chance of a node times the
 # fourth power of its IoU as likelihood and fields weighted by the fourth root of their area. Data:
 # `denmark` (81 parcels left of column 113), `naip_midwest` (pictures 1-22 at a half, a quarter and
-# an eighth of their size) and `ontario` 1921 and 1924; `bench/bench_segmenters.py` measures on the rest.
+# an eighth of their size) and `ontario` 1921 and 1924; `bench/bench_segmenters.py` measures on
+# the rest.
 UTILITY: Dict[str, float] = {
     "merge": -0.84,
     "merge_squared": -0.56,

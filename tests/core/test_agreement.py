@@ -5,14 +5,14 @@ import time
 import numpy as np
 import pytest
 
-from furrow.core.samples.agreement import (
-    agreement,
+from furrow.core.samples.agreement import agreement
+from furrow.core.samples.curves import (
     class_curves,
     class_medians,
     mean_absolute_difference,
     median_profile,
-    suspicious_references,
 )
+from furrow.core.samples.suspicion import suspicious_references
 
 DATES = 24
 LOW = np.full(DATES, 0.2, dtype=np.float32)

@@ -19,7 +19,8 @@ def _write(folder: Path, scene: Path, **changes: object) -> None:
         "files": [str(path) for path in files],
         "scale": 0.0002,
     }
-    cube = {"series": {"s1": {"bands": ["VV"], "dates": [], "files": []}, "s2": {**part, **changes}}}
+    radar = {"bands": ["VV"], "dates": [], "files": []}
+    cube = {"series": {"s1": radar, "s2": {**part, **changes}}}
     (folder / "cube.json").write_text(json.dumps(cube))
 
 
