@@ -150,7 +150,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
             layer = definition.parentLayerParameterName()
             source = self.parameterAsSource(parameters, layer, context)
             wanted = self.text(parameters, definition.name(), context)
-            if source is not None and wanted and source.fields().lookupField(wanted) < 0:
+            if source is not None and wanted and wanted not in source.fields().names():
                 raise ParameterError(
                     f"{definition.name()}: {layer} has no field '{wanted}'; choose one of "
                     f"{', '.join(source.fields().names())}."

@@ -51,8 +51,11 @@ def menu_texts() -> list[str]:
 
 def load() -> list[str]:
     """Load and start the plugin; problems found."""
+    errors: list[str] = []
+    # QGIS would open a dialog and wait.
+    utils.showException = lambda kind, value, *_, **__: errors.append(f"{kind.__name__}: {value}")
     if not (utils.loadPlugin(NAME) and utils.startPlugin(NAME)):
-        return ["QGIS could not load and start the plugin"]
+        return ["QGIS could not load and start the plugin", *errors]
     settle()
     provider = QgsApplication.processingRegistry().providerById(NAME)
     if provider is None:
