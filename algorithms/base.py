@@ -49,6 +49,8 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     def __init__(self) -> None:
         super().__init__()
         self.stylers: Dict[str, Styler] = {}
+        self.given: Dict[str, Any] = {}
+        """The parameters of this run as texts and numbers, as `qgis_process` takes them."""
 
     def createInstance(self) -> QgsProcessingAlgorithm:
         return type(self)()
@@ -123,6 +125,15 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
             return False, str(error)
         return True, ""
 
+    def prepareAlgorithm(
+        self,
+        parameters: Dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+    ) -> bool:
+        self.given = plain_parameters(parameters, context)  # here, in the project's own thread
+        return True
+
     def processAlgorithm(
         self,
         parameters: Dict[str, Any],
@@ -159,12 +170,18 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     def _check_destinations(
         self, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> None:
-        """Refuse output files in folders that cannot be written to."""
+        """Refuse output files in folders that cannot be written to, and one file for two outputs."""
+        taken: Dict[str, str] = {}
         for definition in self.destinationParameterDefinitions():
-            text = self.parameterAsFileOutput(parameters, definition.name(), context)
+            name = definition.name()
+            text = self.parameterAsFileOutput(parameters, name, context)
             path = file_of(text)
-            if path is not None and text:
-                _require_writable(definition.name(), path)
+            if path is None or not text:
+                continue
+            if text in taken:
+                raise OutputError(f"{name}: {text} is {taken[text]} already; choose another file.")
+            taken[text] = name
+            _require_writable(name, path)
 
     def raster_path(
         self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
@@ -231,23 +248,28 @@ def report_skips(
         feedback.pushWarning(tr("... and {} more; see the run record.").format(more))
 
 
-def plain_parameters(parameters: Mapping[str, Any]) -> Dict[str, Any]:
-    """Parameters as texts and numbers, as `qgis_process` takes them."""
-    return {name: _plain(value) for name, value in parameters.items() if value is not None}
+def plain_parameters(
+    parameters: Mapping[str, Any], context: QgsProcessingContext
+) -> Dict[str, Any]:
+    """Parameters as texts and numbers; layers of the project become their sources."""
+    return {name: _plain(value, context) for name, value in parameters.items() if value is not None}
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (str, int, float, bool)):
+def _plain(value: Any, context: QgsProcessingContext) -> Any:
+    if isinstance(value, str):
+        layer = context.project().mapLayer(value) if context.project() else None
+        return value if layer is None else layer.source()
+    if isinstance(value, (int, float, bool)):
         return value
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_plain(item, context) for item in value]
     if hasattr(value, "sink"):
-        return _plain(value.sink)
+        return _plain(value.sink, context)
     if hasattr(value, "staticValue"):
-        return _plain(value.staticValue())
+        return _plain(value.staticValue(), context)
     if hasattr(value, "source"):
         source = value.source
-        return source() if callable(source) else _plain(source)
+        return source() if callable(source) else _plain(source, context)
     return str(value)
 
 

@@ -32,7 +32,6 @@ from ..qgis_io.zones import ZoneLayer, read_zones
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    plain_parameters,
     report_skips,
     tr,
     versions,
@@ -178,7 +177,7 @@ class CleanSamples(FurrowAlgorithm):
         report_skips(feedback, tr("Image"), [(s.item, s.reason) for s in images])
         html = ""
         if self.parameterAsFileOutput(parameters, "REPORT", context):
-            facts = [(k, str(v)) for k, v in plain_parameters(parameters).items()]
+            facts = [(k, str(v)) for k, v in self.given.items()]
             html = render(
                 cleaning_report(result, profiles, labels, index.name, facts, versions(), utc_now())
             )
@@ -252,7 +251,7 @@ class CleanSamples(FurrowAlgorithm):
         return RunRecord(
             algorithm=self.id(),
             furrow_version=versions()["furrow"],
-            parameters=plain_parameters(parameters),
+            parameters=self.given,
             versions=versions(),
             counts=counts,
             skipped=skipped,

@@ -28,7 +28,6 @@ from ..qgis_io.zones import ZoneLayer, read_zones
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    plain_parameters,
     report_skips,
     tr,
     versions,
@@ -130,7 +129,7 @@ class ExtractProfiles(FurrowAlgorithm):
         record = RunRecord(
             algorithm=self.id(),
             furrow_version=versions()["furrow"],
-            parameters=plain_parameters(parameters),
+            parameters=self.given,
             versions=versions(),
             counts=counts,
             skipped=[{"id": str(i), "reason": r} for i, r in images + skipped],

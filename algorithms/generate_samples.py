@@ -41,7 +41,6 @@ from ..qgis_io.styles import apply_style, field_renderer, rejected_renderer, sam
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    plain_parameters,
     report_skips,
     tr,
     versions,
@@ -253,7 +252,7 @@ class GenerateSamples(FurrowAlgorithm):
             html = render(
                 sample_report(
                     result, pictures, areas, options.index.name,
-                    [(k, str(v)) for k, v in plain_parameters(parameters).items()],
+                    [(k, str(v)) for k, v in self.given.items()],
                     [], list(versions().items()), utc_now(), layer.skipped, monitor.check,
                 )
             )  # fmt: skip
@@ -357,7 +356,7 @@ class GenerateSamples(FurrowAlgorithm):
         return RunRecord(
             algorithm=self.id(),
             furrow_version=versions()["furrow"],
-            parameters=plain_parameters(parameters),
+            parameters=self.given,
             versions=versions(),
             model={"id": model},
             counts={**counts, "ENCODES": result.encodes, **dict(stages(result))},

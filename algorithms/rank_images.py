@@ -30,7 +30,6 @@ from ..qgis_io.sources import moved
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    plain_parameters,
     report_skips,
     tr,
     versions,
@@ -121,7 +120,7 @@ class RankImages(FurrowAlgorithm):
         record = RunRecord(
             algorithm=self.id(),
             furrow_version=versions()["furrow"],
-            parameters=plain_parameters(parameters),
+            parameters=self.given,
             versions=versions(),
             counts={"images": len(ranked)},
             skipped=[{"id": item, "reason": reason} for item, reason in skipped],

@@ -38,7 +38,6 @@ from ..qgis_io.styles import apply_style, plain_field_renderer
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    plain_parameters,
     report_skips,
     tr,
     versions,
@@ -206,7 +205,7 @@ class SegmentPrompts(FurrowAlgorithm):
         record = RunRecord(
             algorithm=self.id(),
             furrow_version=versions()["furrow"],
-            parameters=plain_parameters(parameters),
+            parameters=self.given,
             versions=versions(),
             model={"id": model},
             counts={**counts, "ENCODES": found.encodes},

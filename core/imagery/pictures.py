@@ -8,7 +8,7 @@ from typing import Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import BandError, SeriesError
+from ..errors import BandError
 from ..monitor import SILENT, Monitor
 from .bands import roles_from_names
 from .composite import stretch
@@ -73,8 +73,6 @@ class SeriesPictures:
         """See `Pictures.pictures`."""
         if window not in self._chosen:
             self.prepare([window])
-        if window not in self._chosen:
-            raise SeriesError(f"SERIES: none of the images in {self._series.folder} can be read.")
         return [self._read(image, window) for image in self._chosen[window]]
 
     def patch(self, window: Window, name: str) -> np.ndarray:

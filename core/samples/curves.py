@@ -155,7 +155,9 @@ def class_curves(
     return ClassCurves(classes, np.vstack([medians, groups]), owner, alone)
 
 
-def settled_members(values: np.ndarray, code: np.ndarray, count: int, min_shared: int) -> np.ndarray:
+def settled_members(
+    values: np.ndarray, code: np.ndarray, count: int, min_shared: int
+) -> np.ndarray:
     """(n,) bool: the profiles that make their class' median, without those of another class."""
     medians = medians_by_code(values, code, count)
     parts = [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]

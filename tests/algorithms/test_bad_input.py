@@ -329,6 +329,15 @@ def test_table_in_a_folder_that_cannot_be_written(
     refused("extractprofiles", given, "OUTPUT:", "does not exist")
 
 
+def test_one_file_for_two_outputs(
+    quarters: Any, make_points: Any, refused: Any, tmp_path: Path
+) -> None:
+    """The second would replace the first."""
+    given = given_to("generatesamples", quarters.series, make_points(quarters), tmp_path)
+    refused("generatesamples", {**given, "FIELDS": given["OUTPUT"]}, "FIELDS", given["OUTPUT"],
+            "choose another file")  # fmt: skip
+
+
 LIMIT = 96 * 1024
 """Bytes a file may grow to: less than the samples need, more than QGIS' own files."""
 

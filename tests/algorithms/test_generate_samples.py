@@ -169,6 +169,22 @@ def test_the_record_repeats_the_run(main_run: Any, run_algorithm: Any, table: An
         assert table(results[name]) == getattr(main_run, name)
 
 
+def test_the_record_names_files_not_layers_of_the_project(
+    quarters: Any, samples_of: Any, open_layer: Any, make_points: Any, write_gpkg: Any,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    """QGIS hands over ids of layers, which nothing outside the project knows."""
+    from qgis.core import QgsProcessingFeatureSourceDefinition, QgsProject
+
+    path = write_gpkg(make_points(quarters), tmp_path / "references.gpkg")
+    layer = QgsProject.instance().addMapLayer(open_layer(path))
+    for references in (layer, layer.id(), QgsProcessingFeatureSourceDefinition(layer.id())):
+        results = samples_of(quarters, references, OUTPUT=str(tmp_path / "samples.gpkg"))
+        record = read(record_path(results["OUTPUT"]))
+        assert record.parameters["REFERENCES"] == layer.source() == path
+    QgsProject.instance().removeMapLayer(layer)
+
+
 def test_a_run_may_write_over_its_own_files(quarters: Any, samples_of: Any, table: Any,
                                             tmp_path: Path) -> None:  # fmt: skip
     path = str(tmp_path / "samples.gpkg")
