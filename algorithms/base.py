@@ -170,7 +170,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     def _check_destinations(
         self, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> None:
-        """Refuse output files in folders that cannot be written to, and one file for two outputs."""
+        """Refuse files in folders that cannot be written to, and one file for two outputs."""
         taken: Dict[str, str] = {}
         for definition in self.destinationParameterDefinitions():
             name = definition.name()

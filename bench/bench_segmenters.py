@@ -1,6 +1,6 @@
 """How well the segmentation engines find real fields: a table and sheets of pictures.
 
-    python bench/bench_segmenters.py [--engine classical] [--data ../shared/data] [--out build/bench]
+    python bench/bench_segmenters.py [--engine classical] [--data ../shared/data] [--out FOLDER]
 
 Three sets, none of which is part of the repository: Ontario (Sentinel-2, compared with masks of
 SAM ViT-H, which are no truth), Denmark (Sentinel-2, true parcels) and NAIP (aerial pictures,
