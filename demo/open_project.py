@@ -20,7 +20,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QTimer
-from qgis.PyQt.QtWidgets import QApplication, QDockWidget
+from qgis.PyQt.QtWidgets import QApplication, QDockWidget, QTreeView
 from qgis.utils import iface, plugins
 
 FOLDER = Path("build/demo").resolve()
@@ -39,7 +39,20 @@ def open_project() -> list[QgsMapLayer]:
     toolbox = iface.mainWindow().findChild(QDockWidget, "ProcessingToolbox")
     if toolbox is not None:
         toolbox.show()
+        show_furrow(toolbox)
     return layers
+
+
+def show_furrow(toolbox: QDockWidget) -> None:
+    """Open the branch with Furrow's algorithms."""
+    tree = toolbox.findChild(QTreeView)
+    if tree is None:
+        return
+    for row in range(tree.model().rowCount()):
+        branch = tree.model().index(row, 0)
+        if branch.data() == "Furrow":
+            tree.expandRecursively(branch)
+            tree.scrollTo(branch, QTreeView.ScrollHint.PositionAtTop)
 
 
 def zoom_to(layer: QgsMapLayer) -> None:

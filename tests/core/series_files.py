@@ -31,7 +31,7 @@ def wkt(epsg: int) -> str:
 
 def day(number: int) -> dt.date:
     """A day of 2022; 0 is the first of January."""
-    return dt.date(2022, 1, 1) + dt.timedelta(days=number)
+    return dt.date(2022, 1, 1) + dt.timedelta(days=int(number))
 
 
 def write_image(

@@ -108,9 +108,7 @@ def test_each_reference_keeps_its_closest(case, most):
 def test_spacing_holds_between_all_samples_and_nothing_else_goes(case, along_rows, along_cols):
     owner, rows, cols, distance = case
     stays = thin(owner, rows, cols, distance, 0, (along_rows, along_cols))
-    apart = np.hypot(
-        (rows[:, None] - rows) / along_rows, (cols[:, None] - cols) / along_cols
-    )
+    apart = np.hypot((rows[:, None] - rows) / along_rows, (cols[:, None] - cols) / along_cols)
     np.fill_diagonal(apart, np.inf)
     assert (apart[np.ix_(stays, stays)] >= 1 - 1e-6).all()
     # Each sample that goes is too near to a closer one that stays.
