@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, Sequence
 
 from qgis.core import (
     QgsGeometry,
@@ -27,7 +26,6 @@ from ..core.imagery.series import Series
 from ..core.report.from_generation import rejected_reasons, sample_report, stages
 from ..core.report.html import render
 from ..core.report.run_record import RunRecord, utc_now
-from ..core.samples.distances import Metric
 from ..core.samples.generation import Generated, GenerationOptions, generate
 from ..core.samples.thinning import ConflictPolicy
 from ..models.segmenters.registry import load, model_ids
@@ -41,11 +39,18 @@ from ..qgis_io.styles import apply_style, field_renderer, rejected_renderer, sam
 from .base import (
     FurrowAlgorithm,
     SourceType,
-    report_skips,
     tr,
     versions,
     write_records,
     write_text,
+)
+from .generation_messages import (
+    counts_of,
+    describe_result,
+    describe_series,
+    skips_of,
+    suspicious_of,
+    warn_of_limit,
 )
 from .series_parameters import (
     Real,
@@ -232,18 +237,18 @@ class GenerateSamples(FurrowAlgorithm):
     ) -> Dict[str, Any]:
         index = read_index(self, parameters, context)
         series = read_series(self, parameters, context, index, at_least=2)
-        _describe_series(series, feedback)
+        describe_series(series, feedback)
         layer = self._references(parameters, context, series)
         pictures = self._pictures(parameters, context, series)
         ground = Ground(crs_of(series.grid), context.transformContext())
         options = self._options(parameters, context, series, ground)
-        _warn_of_limit(options, feedback)
+        warn_of_limit(options, feedback)
         segmenter = self._segmenter(parameters, context)
         monitor = monitor_of(feedback)
         result = generate(
             series, layer.references, pictures, segmenter, options, monitor.part(0, 0.9)
         )
-        _describe_result(result, layer, feedback)
+        describe_result(result, layer, feedback)
         shapes = [polygon_of(f.mask, f.window, series.grid) for f in result.fields]
         areas = [ground.hectares(shape) for shape in shapes]
         layers = SampleLayers(result, layer, options.fields.rule.value, segmenter.id)
@@ -259,7 +264,7 @@ class GenerateSamples(FurrowAlgorithm):
         monitor.check()
         outputs = self._write(parameters, context, layers, shapes, areas)
         outputs["REPORT"] = write_text(self, parameters, "REPORT", context, html)
-        counts = _counts(result, layer)
+        counts = counts_of(result, layer)
         record = self._record(parameters, series, result, layer, counts, segmenter.id, outputs)
         write_records(record, outputs)
         return {**{k: v for k, v in outputs.items() if v}, **counts}
@@ -360,88 +365,9 @@ class GenerateSamples(FurrowAlgorithm):
             versions=versions(),
             model={"id": model},
             counts={**counts, "ENCODES": result.encodes, **dict(stages(result))},
-            skipped=[{"id": str(i), "reason": r} for i, r in _skips(series, result, layer)],
-            suspicious=_suspicious(result),
+            skipped=[{"id": str(i), "reason": r} for i, r in skips_of(series, result, layer)],
+            suspicious=suspicious_of(result),
             rejected=rejected_reasons(result),
             seconds=result.seconds,
             outputs={k: str(v) for k, v in outputs.items() if v},
         )
-
-
-def _describe_series(series: Series, feedback: QgsProcessingFeedback) -> None:
-    first, last = series.dates[0].isoformat(), series.dates[-1].isoformat()
-    feedback.pushInfo(
-        tr("{} images from {} to {}, {} x {} pixels.").format(
-            len(series.images), first, last, series.grid.width, series.grid.height
-        )
-    )
-    warped = sum(not image.on_grid for image in series.images)
-    if warped:
-        feedback.pushInfo(tr("{} image(s) on another grid are warped when read.").format(warped))
-    if not series.has_quality:
-        feedback.pushInfo(tr("No quality band: every pixel with data counts as valid."))
-    report_skips(feedback, tr("Image"), [(s.item, s.reason) for s in series.skipped])
-
-
-def _warn_of_limit(options: GenerationOptions, feedback: QgsProcessingFeedback) -> None:
-    cleaning = options.cleaning
-    if cleaning.metric in (Metric.SUM, Metric.FASTDTW) and cleaning.max_distance == 0.05:
-        feedback.pushWarning(
-            tr(
-                "MAX_DISTANCE 0.05 is meant for 'mean'; for '{}' the reference system uses "
-                "0.428571."
-            ).format(cleaning.metric.value)
-        )
-
-
-def _skips(
-    series: Series, result: Generated, layer: ReferenceLayer
-) -> List[Tuple[Any, str]]:
-    """Images and references that were left out, with their reasons."""
-    images = [(s.item, s.reason) for s in (*series.skipped, *result.broken)]
-    return images + [(s.id, s.reason.value) for s in (*layer.skipped, *result.skipped)]
-
-
-def _suspicious(result: Generated) -> List[Dict[str, Any]]:
-    verdict = result.verdict
-    return [
-        {
-            "id": str(reference.id),
-            "class": str(reference.label),
-            "nearest_class": str(verdict.nearest_class[k]),
-            "margin": round(float(verdict.margin[k]), 4),
-        }
-        for k, reference in enumerate(result.placed.references)
-        if verdict.suspicious[k]
-    ]
-
-
-def _describe_result(
-    result: Generated, layer: ReferenceLayer, feedback: QgsProcessingFeedback
-) -> None:
-    report_skips(feedback, tr("Image"), [(s.item, s.reason) for s in result.broken])
-    skipped = [(s.id, s.reason.value) for s in (*layer.skipped, *result.skipped)]
-    report_skips(feedback, tr("Reference"), skipped)
-    for found in _suspicious(result):
-        feedback.pushWarning(
-            tr(
-                "Reference {id} is suspicious: labelled {class}, its profile is like "
-                "{nearest_class}."
-            ).format(**found)
-        )
-    for step, count in stages(result):
-        feedback.pushInfo(f"{step}: {count}")
-    kept = Counter(result.labels[result.candidates.owner[result.candidates.kept]])
-    for label in sorted(kept, key=str):
-        feedback.pushInfo(f"  {label}: {kept[label]}")
-
-
-def _counts(result: Generated, layer: ReferenceLayer) -> Dict[str, int]:
-    candidates, kept = len(result.candidates.owner), int(result.candidates.kept.sum())
-    return {
-        "CANDIDATES": candidates,
-        "KEPT": kept,
-        "REJECTED_COUNT": candidates - kept,
-        "SKIPPED": len(layer.skipped) + len(result.skipped),
-        "SUSPICIOUS_COUNT": int(result.verdict.suspicious.sum()),
-    }
