@@ -183,6 +183,34 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
             taken[text] = name
             _require_writable(name, path)
 
+    def write_records(
+        self,
+        outputs: Mapping[str, Optional[str]],
+        counts: Mapping[str, int],
+        skipped: Sequence[Tuple[Any, str]],
+        **more: Any,
+    ) -> None:
+        """Write the run record beside every output that is a file.
+
+        :param skipped: what was left out, and why.
+        :param more: further fields of the record.
+        """
+        used = versions()
+        record = RunRecord(
+            algorithm=self.id(),
+            furrow_version=used["furrow"],
+            parameters=self.given,
+            versions=used,
+            counts=counts,
+            skipped=[{"id": str(item), "reason": reason} for item, reason in skipped],
+            outputs={name: str(value) for name, value in outputs.items() if value},
+            **more,
+        )
+        for destination in outputs.values():
+            path = file_of(destination)
+            if path is not None:
+                record.write_beside(path)
+
     def raster_path(
         self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext
     ) -> Optional[str]:
@@ -290,13 +318,6 @@ def furrow_version() -> str:
             return line.partition("=")[2].strip()
     return "unknown"
 
-
-def write_records(record: RunRecord, destinations: Mapping[str, Optional[str]]) -> None:
-    """Write the run record beside every output that is a file."""
-    for destination in destinations.values():
-        path = file_of(destination)
-        if path is not None:
-            record.write_beside(path)
 
 
 def write_text(

@@ -14,13 +14,13 @@ from qgis.core import (
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
     QgsProcessingParameterFileDestination,
+    QgsWkbTypes,
 )
 
 from ..core.errors import NoReferenceError, ParameterError
-from ..core.imagery.series import Skipped
 from ..core.report.from_cleaning import cleaning_report
 from ..core.report.html import render
-from ..core.report.run_record import RunRecord, utc_now
+from ..core.report.run_record import utc_now
 from ..core.samples.label_cleaning import Cleaned, clean_labels
 from ..core.samples.zones import zone_profiles
 from ..qgis_io.compat import BOOLEAN, INTEGER, REAL, TEXT, is_null, make_field
@@ -35,7 +35,6 @@ from .base import (
     report_skips,
     tr,
     versions,
-    write_records,
     write_text,
 )
 from .series_parameters import (
@@ -189,8 +188,10 @@ class CleanSamples(FurrowAlgorithm):
             "REJECTED_COUNT": int((result.used & ~result.kept).sum()),
             "SKIPPED": int((~result.used).sum()),
         }
-        record = self._record(parameters, layer, result, images, counts, outputs)
-        write_records(record, outputs)
+        skipped = [(s.item, s.reason) for s in images] + [
+            (layer.features[k].id(), result.reason[k].value) for k in np.flatnonzero(~result.used)
+        ]
+        self.write_records(outputs, counts, skipped, rejected=result.rejected_reasons())
         return {**{k: v for k, v in outputs.items() if v}, **counts}
 
     def _groups(
@@ -234,35 +235,8 @@ class CleanSamples(FurrowAlgorithm):
             apply_style(outputs[name], styled(column, classes), context, self.stylers)
         return outputs
 
-    def _record(
-        self,
-        parameters: Dict[str, Any],
-        layer: ZoneLayer,
-        result: Cleaned,
-        images: Sequence[Skipped],
-        counts: Dict[str, int],
-        outputs: Dict[str, Any],
-    ) -> RunRecord:
-        skipped = [{"id": s.item, "reason": s.reason} for s in images]
-        skipped += [
-            {"id": str(layer.features[k].id()), "reason": result.reason[k].value}
-            for k in np.flatnonzero(~result.used)
-        ]
-        return RunRecord(
-            algorithm=self.id(),
-            furrow_version=versions()["furrow"],
-            parameters=self.given,
-            versions=versions(),
-            counts=counts,
-            skipped=skipped,
-            rejected=result.rejected_reasons(),
-            outputs={k: str(v) for k, v in outputs.items() if v},
-        )
-
 
 def _is_polygon(source: Any) -> bool:
-    from qgis.core import QgsWkbTypes
-
     return (
         QgsWkbTypes.geometryType(source.wkbType())
         == QgsWkbTypes.GeometryType.PolygonGeometry

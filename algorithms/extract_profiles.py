@@ -15,7 +15,6 @@ from qgis.core import (
 )
 
 from ..core.errors import ParameterError
-from ..core.report.run_record import RunRecord
 from ..core.samples.cleaning import Reason
 from ..core.samples.gapfill import fill_gaps
 from ..core.samples.profiles import Profiles
@@ -30,8 +29,6 @@ from .base import (
     SourceType,
     report_skips,
     tr,
-    versions,
-    write_records,
 )
 from .series_parameters import (
     Real,
@@ -126,16 +123,7 @@ class ExtractProfiles(FurrowAlgorithm):
             )
         }  # fmt: skip
         counts = {"FEATURES": len(layer.features) - len(outside), "SKIPPED": len(outside)}
-        record = RunRecord(
-            algorithm=self.id(),
-            furrow_version=versions()["furrow"],
-            parameters=self.given,
-            versions=versions(),
-            counts=counts,
-            skipped=[{"id": str(i), "reason": r} for i, r in images + skipped],
-            outputs={k: str(v) for k, v in outputs.items() if v},
-        )
-        write_records(record, outputs)
+        self.write_records(outputs, counts, images + skipped)
         return {**outputs, **counts}
 
 

@@ -12,7 +12,6 @@ from qgis.core import (
     QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
-    QgsProcessingParameterFile,
     QgsProcessingParameterFileDestination,
     QgsProcessingParameterRasterLayer,
     QgsWkbTypes,
@@ -20,15 +19,13 @@ from qgis.core import (
 
 from ..core.errors import NoReferenceError
 from ..core.fields.finding import FieldOptions
-from ..core.fields.masks import MaskRule
 from ..core.imagery.pictures import FilePictures, Pictures, SeriesPictures
 from ..core.imagery.series import Series
 from ..core.report.from_generation import rejected_reasons, sample_report, stages
 from ..core.report.html import render
-from ..core.report.run_record import RunRecord, utc_now
-from ..core.samples.generation import Generated, GenerationOptions, generate
+from ..core.report.run_record import utc_now
+from ..core.samples.generation import GenerationOptions, generate
 from ..core.samples.thinning import ConflictPolicy
-from ..models.segmenters.registry import load, model_ids
 from ..qgis_io.ground import Ground, crs_of
 from ..qgis_io.monitors import monitor_of
 from ..qgis_io.sample_layers import SampleLayers
@@ -41,7 +38,6 @@ from .base import (
     SourceType,
     tr,
     versions,
-    write_records,
     write_text,
 )
 from .generation_messages import (
@@ -52,6 +48,7 @@ from .generation_messages import (
     suspicious_of,
     warn_of_limit,
 )
+from .model_parameters import add_model, read_rule, read_segmenter
 from .series_parameters import (
     Real,
     Whole,
@@ -66,8 +63,6 @@ from .series_parameters import (
     read_series,
 )
 
-DEFAULT_RULE = MaskRule.BEST
-"""Measures best on the real data (docs/benchmarks.md)."""
 DEFAULT_DATES = 3
 """More dates find fields a little better and take longer (docs/benchmarks.md)."""
 
@@ -124,23 +119,7 @@ class GenerateSamples(FurrowAlgorithm):
         )
 
     def _add_fields(self) -> None:
-        self.add(
-            choice("MODEL", tr("Segmentation model"), model_ids(), model_ids()[0]),
-            tr("Who finds the field around a point."),
-        )
-        self.add(
-            QgsProcessingParameterFile("MODEL_FILE", tr("Model file"), optional=True),
-            tr("A model of your own (.onnx or .pth) in place of MODEL."),
-            advanced=True,
-        )
-        self.add(
-            number("WINDOW", tr("Window in pixels"), Whole, 200, 32, 1024),
-            tr(
-                "Side of the square around a point that is looked at. A field that runs into its "
-                "edge is looked for again in a larger one."
-            ),
-            advanced=True,
-        )
+        add_model(self)
         self.add(
             number("DATES", tr("Dates to look at"), Whole, DEFAULT_DATES, 1, 12),
             tr(
@@ -148,15 +127,6 @@ class GenerateSamples(FurrowAlgorithm):
                 "apart; the outline that agrees best with the others is taken."
             ),
             advanced=True,
-        )
-        self.add(
-            choice(
-                "MASK_RULE", tr("Which mask"), [r.value for r in MaskRule], DEFAULT_RULE.value
-            ),
-            tr(
-                "A model offers masks from fine to coarse. finest: the smallest; best: the one "
-                "with the highest score; balanced: the largest that is homogeneous in the index."
-            ),
         )
 
     def _add_selection(self) -> None:
@@ -223,7 +193,7 @@ class GenerateSamples(FurrowAlgorithm):
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         index = read_index(self, parameters, context)
         read_cleaning(self, parameters, context)
-        self._segmenter(parameters, context)
+        read_segmenter(self, parameters, context)
         series = read_series(self, parameters, context, index, at_least=2)
         path = self.raster_path(parameters, "IMAGE", context)
         if path:
@@ -243,7 +213,7 @@ class GenerateSamples(FurrowAlgorithm):
         ground = Ground(crs_of(series.grid), context.transformContext())
         options = self._options(parameters, context, series, ground)
         warn_of_limit(options, feedback)
-        segmenter = self._segmenter(parameters, context)
+        segmenter = read_segmenter(self, parameters, context)
         monitor = monitor_of(feedback)
         result = generate(
             series, layer.references, pictures, segmenter, options, monitor.part(0, 0.9)
@@ -265,15 +235,16 @@ class GenerateSamples(FurrowAlgorithm):
         outputs = self._write(parameters, context, layers, shapes, areas)
         outputs["REPORT"] = write_text(self, parameters, "REPORT", context, html)
         counts = counts_of(result, layer)
-        record = self._record(parameters, series, result, layer, counts, segmenter.id, outputs)
-        write_records(record, outputs)
-        return {**{k: v for k, v in outputs.items() if v}, **counts}
-
-    def _segmenter(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
-        return load(
-            self.parameterAsEnumString(parameters, "MODEL", context) or model_ids()[0],
-            self.text(parameters, "MODEL_FILE", context) or None,
+        self.write_records(
+            outputs,
+            {**counts, "ENCODES": result.encodes, **dict(stages(result))},
+            skips_of(series, result, layer),
+            model={"id": segmenter.id},
+            suspicious=suspicious_of(result),
+            rejected=rejected_reasons(result),
+            seconds=result.seconds,
         )
+        return {**{k: v for k, v in outputs.items() if v}, **counts}
 
     def _references(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, series: Series
@@ -312,7 +283,7 @@ class GenerateSamples(FurrowAlgorithm):
             read_index(self, parameters, context),
             FieldOptions(
                 self.parameterAsInt(parameters, "WINDOW", context),
-                MaskRule(self.parameterAsEnumString(parameters, "MASK_RULE", context)),
+                read_rule(self, parameters, context),
             ),
             read_cleaning(self, parameters, context),
             ConflictPolicy(self.parameterAsEnumString(parameters, "CONFLICT", context)),
@@ -347,27 +318,3 @@ class GenerateSamples(FurrowAlgorithm):
             )
             apply_style(outputs[name], renderer(styled, classes), context, self.stylers)
         return outputs
-
-    def _record(
-        self,
-        parameters: Dict[str, Any],
-        series: Series,
-        result: Generated,
-        layer: ReferenceLayer,
-        counts: Dict[str, int],
-        model: str,
-        outputs: Dict[str, Any],
-    ) -> RunRecord:
-        return RunRecord(
-            algorithm=self.id(),
-            furrow_version=versions()["furrow"],
-            parameters=self.given,
-            versions=versions(),
-            model={"id": model},
-            counts={**counts, "ENCODES": result.encodes, **dict(stages(result))},
-            skipped=[{"id": str(i), "reason": r} for i, r in skips_of(series, result, layer)],
-            suspicious=suspicious_of(result),
-            rejected=rejected_reasons(result),
-            seconds=result.seconds,
-            outputs={k: str(v) for k, v in outputs.items() if v},
-        )

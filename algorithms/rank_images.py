@@ -20,7 +20,6 @@ from qgis.PyQt.QtCore import QDate
 from ..core.errors import ParameterError, SeriesError
 from ..core.imagery.ranking import ValidShare, valid_shares
 from ..core.imagery.series import Series
-from ..core.report.run_record import RunRecord
 from ..qgis_io.compat import DATE, INTEGER, REAL, TEXT, make_fields, to_qdate
 from ..qgis_io.ground import crs_of
 from ..qgis_io.monitors import monitor_of
@@ -32,8 +31,6 @@ from .base import (
     SourceType,
     report_skips,
     tr,
-    versions,
-    write_records,
 )
 from .series_parameters import add_index, add_reading, add_series, read_index, read_series
 
@@ -117,16 +114,7 @@ class RankImages(FurrowAlgorithm):
         feedback.pushInfo(
             tr("Best image: {} ({:.1f} % valid).").format(best.image.name, 100 * best.share)
         )
-        record = RunRecord(
-            algorithm=self.id(),
-            furrow_version=versions()["furrow"],
-            parameters=self.given,
-            versions=versions(),
-            counts={"images": len(ranked)},
-            skipped=[{"id": item, "reason": reason} for item, reason in skipped],
-            outputs={k: str(v) for k, v in outputs.items() if v},
-        )
-        write_records(record, outputs)
+        self.write_records(outputs, {"images": len(ranked)}, skipped)
         return {
             **outputs,
             "BEST_IMAGE": best.image.info.path,

@@ -15,19 +15,15 @@ from qgis.core import (
     QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
-    QgsProcessingParameterFile,
     QgsProcessingParameterRasterLayer,
     QgsWkbTypes,
 )
 
 from ..core.errors import ParameterError
 from ..core.fields.finding import FieldMask, FieldOptions, FoundFields, find_fields
-from ..core.fields.masks import MaskRule
 from ..core.imagery.grid import Grid
 from ..core.imagery.pictures import FilePictures
-from ..core.report.run_record import RunRecord
 from ..core.samples.cleaning import Reason
-from ..models.segmenters.registry import load, model_ids
 from ..qgis_io.compat import BOOLEAN, INTEGER, REAL, TEXT, make_field, renamed
 from ..qgis_io.ground import Ground, crs_of
 from ..qgis_io.monitors import monitor_of
@@ -40,11 +36,9 @@ from .base import (
     SourceType,
     report_skips,
     tr,
-    versions,
-    write_records,
 )
-from .generate_samples import DEFAULT_RULE
-from .series_parameters import Real, Whole, choice, number
+from .model_parameters import add_model, read_rule, read_segmenter
+from .series_parameters import Real, number
 
 _COLUMNS = (
     ("score", REAL),
@@ -85,29 +79,7 @@ class SegmentPrompts(FurrowAlgorithm):
             tr("Points on fields, or polygons whose bounding boxes are the prompts."),
         )
         self._add_prompt_fields()
-        self.add(
-            choice("MODEL", tr("Segmentation model"), model_ids(), model_ids()[0]),
-            tr("Who finds the field."),
-        )
-        self.add(
-            QgsProcessingParameterFile("MODEL_FILE", tr("Model file"), optional=True),
-            tr("A model of your own (.onnx or .pth) in place of MODEL."),
-            advanced=True,
-        )
-        self.add(
-            number("WINDOW", tr("Window in pixels"), Whole, 200, 32, 1024),
-            tr("Side of the square around a prompt that is looked at."),
-            advanced=True,
-        )
-        self.add(
-            choice(
-                "MASK_RULE", tr("Which mask"), [r.value for r in MaskRule], DEFAULT_RULE.value
-            ),
-            tr(
-                "finest: the smallest mask; best: the one with the highest score; balanced: the "
-                "largest of even brightness."
-            ),
-        )
+        add_model(self)
         for name, label in (("RED", tr("Red band")), ("GREEN", tr("Green band")),
                             ("BLUE", tr("Blue band"))):  # fmt: skip
             self.add(
@@ -153,7 +125,7 @@ class SegmentPrompts(FurrowAlgorithm):
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         self._pictures(parameters, context)
-        self._segmenter(parameters, context)
+        read_segmenter(self, parameters, context)
 
     def work(
         self,
@@ -162,11 +134,11 @@ class SegmentPrompts(FurrowAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> Dict[str, Any]:
         pictures = self._pictures(parameters, context)
-        segmenter = self._segmenter(parameters, context)
+        segmenter = read_segmenter(self, parameters, context)
         layer, given = self._prompts(parameters, context, pictures.grid)
         options = FieldOptions(
             self.parameterAsInt(parameters, "WINDOW", context),
-            MaskRule(self.parameterAsEnumString(parameters, "MASK_RULE", context)),
+            read_rule(self, parameters, context),
             self.parameterAsBoolean(parameters, "ALL_MASKS", context),
         )
         monitor = monitor_of(feedback)
@@ -202,17 +174,9 @@ class SegmentPrompts(FurrowAlgorithm):
         output = write_layer(self, parameters, "OUTPUT", context, fields, wkb, crs, rows)
         apply_style(output, plain_field_renderer(), context, self.stylers)
         counts = {"FIELD_COUNT": len(rows), "SKIPPED": len(skipped)}
-        record = RunRecord(
-            algorithm=self.id(),
-            furrow_version=versions()["furrow"],
-            parameters=self.given,
-            versions=versions(),
-            model={"id": model},
-            counts={**counts, "ENCODES": found.encodes},
-            skipped=[{"id": item, "reason": reason} for item, reason in skipped],
-            outputs={"OUTPUT": str(output)},
+        self.write_records(
+            {"OUTPUT": output}, {**counts, "ENCODES": found.encodes}, skipped, model={"id": model}
         )
-        write_records(record, {"OUTPUT": output})
         return {"OUTPUT": output, **counts}
 
     def _pictures(
@@ -228,12 +192,6 @@ class SegmentPrompts(FurrowAlgorithm):
         if any(bands) and not all(bands):
             raise ParameterError("RED, GREEN, BLUE: give all three bands or none.")
         return FilePictures(path, None, bands if all(bands) else None)
-
-    def _segmenter(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Any:
-        return load(
-            self.parameterAsEnumString(parameters, "MODEL", context) or model_ids()[0],
-            self.text(parameters, "MODEL_FILE", context) or None,
-        )
 
     def _prompts(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, grid: Grid

@@ -16,7 +16,6 @@ from qgis.core import (
     QgsPointXY,
     QgsProcessingContext,
 )
-from qgis.PyQt.QtCore import QVariant
 
 from ..core.samples.cleaning import Reason
 from ..core.samples.references import Reference, SkippedReference
@@ -143,13 +142,6 @@ def _label(value: Any) -> Optional[Hashable]:
 def id_field(kind: str) -> QgsField:
     """The column for reference ids."""
     return make_field("ref_id", kind)
-
-
-def is_number(field: QgsField) -> bool:
-    """Whether a field holds numbers."""
-    return field.type() in (
-        QVariant.Int, QVariant.UInt, QVariant.LongLong, QVariant.ULongLong, QVariant.Double,
-    )  # fmt: skip
 
 
 def labels_of(features: List[QgsFeature], name: str) -> List[Optional[Hashable]]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterable, Mapping, Optional, Protocol, Sequence, Tuple
 
 import numpy as np
 
-from ..errors import BandError
+from ..errors import BandError, RasterError
 from ..monitor import SILENT, Monitor
 from .bands import roles_from_names
 from .composite import stretch
@@ -70,15 +70,31 @@ class SeriesPictures:
         self._chosen.update(clearest(self._series, new, self._index, self._dates, monitor))
 
     def pictures(self, window: Window) -> Sequence[Picture]:
-        """See `Pictures.pictures`."""
+        """See `Pictures.pictures`; an image that breaks gives way to the next best.
+
+        :raises RasterError: where no image is left.
+        """
         if window not in self._chosen:
             self.prepare([window])
-        return [self._read(image, window) for image in self._chosen[window]]
+        shown = [self._read_or_drop(image, window) for image in self._chosen.pop(window, ())]
+        if not shown:
+            raise RasterError(f"SERIES: no image of {self._series.folder} can be read here.")
+        readable = [picture for picture in shown if picture is not None]
+        return readable or self.pictures(window)
 
     def patch(self, window: Window, name: str) -> np.ndarray:
         """See `Pictures.patch`."""
         image = next(image for image in self._series.images if image.name == name)
         return self._read(image, window).image
+
+    def _read_or_drop(self, image: SeriesImage, window: Window) -> Optional[Picture]:
+        """The picture; None where the file breaks, which is then left out for good."""
+        try:
+            return self._read(image, window)
+        except RasterError:
+            images = tuple(other for other in self._series.images if other is not image)
+            self._series = replace(self._series, images=images)
+            return None
 
     def _read(self, image: SeriesImage, window: Window) -> Picture:
         shown = _shown_roles(image.roles)

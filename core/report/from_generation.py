@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ..errors import RasterError
 from ..fields.finding import FieldMask
 from ..imagery.grid import Window
 from ..imagery.pictures import Pictures
@@ -159,7 +160,7 @@ def _page(
         kept_quantiles=quantiles(result.profiles.filled[result.profile_of[kept]]),
         rejected_quantiles=quantiles(result.profiles.filled[result.profile_of[lost]]),
         image_date=found.date.isoformat() if found.date else "",
-        patch=pictures.patch(window, found.image),
+        patch=_patch(pictures, window, found.image),
         prompt_xy=(placed.x[k] - window.col, placed.y[k] - window.row),
         mask=_mask_in(found, window),
         kept_xy=_places(candidates, kept, window),
@@ -168,6 +169,14 @@ def _page(
         facts=_facts(found, area),
         warning=_warning(result, k),
     )
+
+
+def _patch(pictures: Pictures, window: Window, image: str) -> Optional[np.ndarray]:
+    """The picture; None where the file breaks beyond what was needed of it."""
+    try:
+        return pictures.patch(window, image)
+    except RasterError:
+        return None
 
 
 def _around(found: FieldMask, result: Generated) -> Window:

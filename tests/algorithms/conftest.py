@@ -110,7 +110,8 @@ def make_layer(qgis_app: Any) -> Callable[..., Any]:
     def make(kind: str, crs: str, fields: dict[str, Any], rows: Sequence[tuple]) -> Any:
         layer = QgsVectorLayer(f"{kind}?crs={crs}" if crs else kind, "given", "memory")
         provider = layer.dataProvider()
-        assert provider.addAttributes([QgsField(name, t) for name, t in fields.items()])
+        if fields:
+            assert provider.addAttributes([QgsField(name, t) for name, t in fields.items()])
         layer.updateFields()
         for wkt, values in rows:
             feature = QgsFeature(layer.fields())

@@ -13,7 +13,7 @@ import pytest
 from osgeo import gdal
 from scipy.spatial import cKDTree
 
-from furrow.algorithms.generate_samples import DEFAULT_RULE
+from furrow.algorithms.model_parameters import DEFAULT_RULE
 from furrow.core.report.run_record import read, record_path
 from furrow.core.simulation.phenology import CROP_NAMES
 

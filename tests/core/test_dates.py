@@ -35,7 +35,8 @@ def test_names_with_a_date(name):
 @pytest.mark.parametrize(
     "name",
     ["ndvi.tif", "20221399.tif", "20220229.tif", "2022.tif", "202203.tif", "2022-0315.tif",
-     "2022000.tif", "2022366.tif", "2023-02-30.tif", "120220315.tif", "202203159.tif", "18991231.tif", ""],
+     "2022000.tif", "2022366.tif", "2023-02-30.tif", "120220315.tif", "202203159.tif",
+     "18991231.tif", ""],
 )  # fmt: skip
 def test_names_without_a_date(name):
     assert date_from_name(name) is None

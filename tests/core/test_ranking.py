@@ -8,6 +8,7 @@ import pytest
 from furrow.core.errors import Cancelled
 from furrow.core.imagery.grid import Window
 from furrow.core.imagery.indices import parse_index
+from furrow.core.imagery.pictures import SeriesPictures
 from furrow.core.imagery.ranking import clearest, valid_shares
 from furrow.core.imagery.series import open_series
 from furrow.core.monitor import Monitor
@@ -126,3 +127,18 @@ def test_no_windows(series):
 def test_cancelling(series, work):
     with pytest.raises(Cancelled):
         work(series, Monitor(cancelled=lambda: True))
+
+
+def test_a_picture_whose_file_breaks_gives_way_to_the_next_best(tmp_path):
+    """The ranking reads red and near infrared; the picture also needs green, which is cut off."""
+    ndvi = np.random.default_rng(4).uniform(0.2, 0.8, (2, 80, 80))
+    bands = {name: np.full((80, 80), 900.0) for name in ("B04", "B08", "B03")}
+    how = {"options": ["INTERLEAVE=BAND"]}
+    for number, values in ((10, ndvi[0]), (40, ndvi[1] * 0.2)):
+        made = {**bands, **{k: v for k, v in ndvi_bands(values).items() if k != "B03"}}
+        path = write_image(tmp_path / f"{day(number):%Y%m%d}.tif", made, **how)
+        if number == 10:
+            shorten(path, 0.75)
+    series = open_series(tmp_path, ["nir", "red"])
+    pictures = SeriesPictures(series, parse_index("NDVI")).pictures(series.grid.whole)
+    assert [picture.date for picture in pictures] == [day(40)]

@@ -459,7 +459,10 @@ def test_a_file_that_breaks_while_it_is_read_drops_only_itself(tmp_path, transfo
     broken = tmp_path / "S2_20220125.tif"
     shorten(write_image(broken, ndvi_bands(noise[0]), transform=transform, **how), 0.7)
     before = gdal.GetUseExceptions()
-    (gdal.UseExceptions if exceptions else gdal.DontUseExceptions)()
+    try:
+        (gdal.UseExceptions if exceptions else gdal.DontUseExceptions)()
+    except RuntimeError as error:
+        pytest.skip(f"GDAL's way to tell of errors cannot be changed here: {error}")
     try:
         series = open_series(tmp_path, ROLES)
         profiles = all_profiles(series)

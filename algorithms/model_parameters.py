@@ -1,0 +1,62 @@
+"""Parameters of the segmentation model, and how they are read."""
+
+from __future__ import annotations
+
+from typing import Any, Dict
+
+from qgis.core import QgsProcessingContext, QgsProcessingParameterFile
+
+from ..core.fields.masks import MaskRule
+from ..core.fields.segmenter import Segmenter
+from ..models.segmenters.registry import load, model_ids
+from .base import FurrowAlgorithm, tr
+from .series_parameters import Whole, choice, number
+
+DEFAULT_RULE = MaskRule.BEST
+"""Measures best on the real data (docs/benchmarks.md)."""
+
+
+def add_model(algorithm: FurrowAlgorithm) -> None:
+    """MODEL, MODEL_FILE, WINDOW and MASK_RULE."""
+    algorithm.add(
+        choice("MODEL", tr("Segmentation model"), model_ids(), model_ids()[0]),
+        tr("Who finds the field around a point or in a box."),
+    )
+    algorithm.add(
+        QgsProcessingParameterFile("MODEL_FILE", tr("Model file"), optional=True),
+        tr("A model of your own (.onnx or .pth) in place of MODEL."),
+        advanced=True,
+    )
+    algorithm.add(
+        number("WINDOW", tr("Window in pixels"), Whole, 200, 32, 1024),
+        tr(
+            "Side of the square around a prompt that is looked at. A field that runs into its "
+            "edge is looked for again in a larger one."
+        ),
+        advanced=True,
+    )
+    algorithm.add(
+        choice("MASK_RULE", tr("Which mask"), [r.value for r in MaskRule], DEFAULT_RULE.value),
+        tr(
+            "A model offers masks from fine to coarse. finest: the smallest; best: the one with "
+            "the highest score; balanced: the largest that is homogeneous (in the index where "
+            "there is a series, else in brightness)."
+        ),
+    )
+
+
+def read_segmenter(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Segmenter:
+    """The engine behind MODEL or MODEL_FILE."""
+    return load(
+        algorithm.parameterAsEnumString(parameters, "MODEL", context) or model_ids()[0],
+        algorithm.text(parameters, "MODEL_FILE", context) or None,
+    )
+
+
+def read_rule(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> MaskRule:
+    """MASK_RULE."""
+    return MaskRule(algorithm.parameterAsEnumString(parameters, "MASK_RULE", context))
