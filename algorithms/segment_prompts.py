@@ -191,7 +191,21 @@ class SegmentPrompts(FurrowAlgorithm):
         ]
         if any(bands) and not all(bands):
             raise ParameterError("RED, GREEN, BLUE: give all three bands or none.")
-        return FilePictures(path, None, bands if all(bands) else None)
+        chosen = bands if all(bands) else None
+        pictures = FilePictures(path, None, chosen)
+        if pictures.placed or not self._prompts_count_down(parameters, context):
+            return pictures
+        return FilePictures(path, None, chosen, pixel_coordinates=True)
+
+    def _prompts_count_down(
+        self, parameters: Dict[str, Any], context: QgsProcessingContext
+    ) -> bool:
+        """Whether prompts on a picture without a place are columns and rows, y downwards.
+
+        QGIS shows such a picture below y = 0, where prompts clicked in QGIS lie.
+        """
+        source = self.parameterAsSource(parameters, "PROMPTS", context)
+        return source is not None and source.sourceExtent().yMinimum() >= 0
 
     def _prompts(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, grid: Grid

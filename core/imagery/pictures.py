@@ -16,7 +16,7 @@ from .dates import date_from_name, date_from_tags
 from .grid import Grid, Window
 from .indices import Index
 from .ranking import clearest
-from .raster_gdal import GdalRaster, describe
+from .raster_gdal import UNPLACED, GdalRaster, describe
 from .series import Series, SeriesImage
 
 FALSE_COLOUR = ("nir", "red", "green")
@@ -117,16 +117,31 @@ class FilePictures:
         path: str,
         grid: Optional[Grid] = None,
         bands: Optional[Sequence[int]] = None,
+        pixel_coordinates: bool = False,
     ) -> None:
-        """:raises RasterError, BandError: where the file or its bands cannot be used."""
+        """Look at the file.
+
+        :param grid: the grid to read on; None: the file's own.
+        :param pixel_coordinates: call the file's pixels by column and row (y downwards from 0),
+            whatever its place.
+        :raises RasterError, BandError: where the file or its bands cannot be used.
+        """
         self._info = describe(path)
+        self._onto = grid
         self.grid = grid or self._info.grid
+        if pixel_coordinates:
+            self.grid = replace(self.grid, transform=(0.0, 1.0, 0.0, 0.0, 0.0, 1.0))
         self._bands = tuple(bands) if bands else default_bands(self._info.band_names)
         if max(self._bands) > self._info.count or min(self._bands) < 1:
             raise BandError(
                 f"{path} has {self._info.count} band(s); bands {self._bands} were asked for."
             )
         self._date = date_from_name(self.name) or date_from_tags(self._info.tags)
+
+    @property
+    def placed(self) -> bool:
+        """Whether the file says where on the map it lies."""
+        return bool(self._info.grid.crs) or self._info.grid.transform != UNPLACED
 
     @property
     def name(self) -> str:
@@ -140,7 +155,7 @@ class FilePictures:
         """See `Pictures.pictures`."""
         raster = GdalRaster(self._info.path)
         try:
-            stored = raster.read(self._bands, window, self.grid)
+            stored = raster.read(self._bands, window, self._onto)
         finally:
             raster.close()
         valid = np.isfinite(stored).all(axis=0) if stored.dtype.kind == "f" else None

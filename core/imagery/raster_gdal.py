@@ -21,6 +21,8 @@ _DTYPES = {
     gdal.GDT_Float32: np.float32,
     gdal.GDT_Float64: np.float64,
 }
+UNPLACED = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+"""Where QGIS shows a raster without a place: one unit a pixel, rows going down from 0."""
 _LATTICE = 9
 """Points a side that find a window on another grid."""
 _MARGIN = 4
@@ -134,7 +136,7 @@ def _describe(path: str, dataset: gdal.Dataset) -> RasterInfo:
         grid=Grid(
             dataset.RasterXSize,
             dataset.RasterYSize,
-            tuple(dataset.GetGeoTransform()),
+            tuple(dataset.GetGeoTransform(can_return_null=True) or UNPLACED),
             dataset.GetProjection() or "",
         ),
         band_names=tuple(band.GetDescription() or "" for band in bands),

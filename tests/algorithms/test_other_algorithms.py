@@ -499,3 +499,27 @@ def test_prompts_elsewhere(
     given = {"INPUT": str(image), "PROMPTS": make_points(quarters, clicks[1:]),
              "OUTPUT": str(tmp_path / "none.gpkg")}  # fmt: skip
     refused("segmentprompts", given, "PROMPTS", "check its coordinate reference system")
+
+
+@pytest.mark.parametrize("down", [True, False], ids=["column and row", "as QGIS shows it"])
+def test_a_picture_without_a_place_takes_prompts_either_way(
+    run_algorithm, make_layer, tmp_path, down
+):
+    """A JPEG: QGIS shows it below y = 0; labels in pixels count rows downwards from 0."""
+    path = str(tmp_path / "picture.png")
+    picture = np.full((3, 90, 120), 60, dtype=np.uint8)
+    picture[:, 20:50, 30:90] = 200
+    memory = gdal.GetDriverByName("MEM").Create("", 120, 90, 3)
+    memory.WriteRaster(0, 0, 120, 90, picture.tobytes())
+    gdal.GetDriverByName("PNG").CreateCopy(path, memory)
+    sign = 1 if down else -1
+    prompts = make_layer("Point", "", {}, [(f"Point (60 {sign * 35})", [])])
+    results = run_algorithm(
+        "segmentprompts",
+        {"INPUT": path, "PROMPTS": prompts, "SIMPLIFY": 0, "OUTPUT": "memory:"},
+    )
+    (feature,) = results["OUTPUT"].getFeatures()
+    box = feature.geometry().boundingBox()
+    assert (box.xMinimum(), box.xMaximum()) == pytest.approx((30, 90), abs=2)
+    rows = sorted((sign * box.yMinimum(), sign * box.yMaximum()))
+    assert rows == pytest.approx([20, 50], abs=2)
