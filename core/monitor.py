@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, TypeVar
 
 from .errors import Cancelled
+
+Result = TypeVar("Result")
+_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,23 @@ class Monitor:
 
 
 SILENT = Monitor()
+
+
+def watched(work: Callable[[], Result], monitor: Monitor) -> Result:
+    """Run a call that cannot be interrupted, and stop waiting for it when the user cancels.
+
+    The call then ends on its own in the background and its result is dropped.
+
+    :raises Cancelled:
+    """
+    pool = ThreadPoolExecutor(1)
+    job = pool.submit(work)
+    try:
+        while True:
+            monitor.check()
+            try:
+                return job.result(timeout=_POLL_SECONDS)
+            except TimeoutError:
+                continue
+    finally:
+        pool.shutdown(wait=False)

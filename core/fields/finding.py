@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from ..imagery.grid import Grid, Window
 from ..imagery.pictures import Picture, Pictures
-from ..monitor import SILENT, Monitor
+from ..monitor import SILENT, Monitor, watched
 from .masks import MINIMUM_PIXELS, MaskRule, choose, component_at, fill_holes
 from .segmenter import Prompts, Segmenter
 
@@ -104,7 +104,7 @@ def find_fields(
             step.check()
             shown = [p for p in pictures.pictures(window) if p.valid.any()]
             encodes += len(shown)
-            answers = _ask(prompts, members, window, shown, pictures.grid, segmenter, options)
+            answers = _ask(prompts, members, window, shown, pictures.grid, segmenter, options, step)
             # A larger window may show nothing where a smaller one showed a field cut off.
             found.update({k: masks for k, masks in answers.items() if masks or k not in found})
             step.progress(0.3 + 0.7 * (done + 1) / len(groups))
@@ -150,12 +150,15 @@ def _ask(
     grid: Grid,
     segmenter: Segmenter,
     options: FieldOptions,
+    monitor: Monitor,
 ) -> Dict[int, List[FieldMask]]:
     """Encode the pictures of one window and answer its prompts."""
     local = [_shifted(prompts[k], window) for k in members]
     offers: Dict[int, List[List[FieldMask]]] = {k: [] for k in members}
     for picture in shown:
-        answers = segmenter.predict(segmenter.encode(picture.image), local)
+        answers = watched(
+            lambda shown=picture: segmenter.predict(segmenter.encode(shown.image), local), monitor
+        )
         for k, prompt, masks, scores in zip(members, local, answers.masks, answers.scores):
             chosen = _chosen(k, prompt, masks, scores, picture, window, grid, options)
             offers[k].append(chosen)

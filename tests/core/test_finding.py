@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import List, Tuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from furrow.tests.core.series_files import (
     Blocks,
     Recording,
     SameColour,
+    ndvi_bands,
     shorten,
     write_dates,
     write_image,
@@ -324,3 +326,20 @@ def test_no_image_can_be_read(tmp_path):
     pictures = SeriesPictures(open_series(tmp_path, sorted(NDVI.roles)), NDVI)
     with pytest.raises(SeriesError, match="none of the 2 image.*can be read"):
         find(pictures, Blocks(3), click(5, 5))
+
+
+def test_cancelling_does_not_wait_for_a_slow_engine(tmp_path):
+    """A large window may take an engine many seconds; the user waits less than one."""
+
+    class Slow(Blocks):
+        def encode(self, image):
+            time.sleep(3)
+            return super().encode(image)
+
+    path = write_image(tmp_path / "20220101.tif", ndvi_bands(np.full((60, 60), 0.5)))
+    start = time.perf_counter()
+    monitor = Monitor(cancelled=lambda: time.perf_counter() - start > 0.2)
+    prompts, pictures = [Prompts.click(30, 30)], FilePictures(str(path))
+    with pytest.raises(Cancelled):
+        find_fields(prompts, pictures, Slow(9), FieldOptions(), monitor)
+    assert time.perf_counter() - start < 1
