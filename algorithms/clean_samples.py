@@ -87,7 +87,10 @@ class CleanSamples(FurrowAlgorithm):
         )
         self.add(
             QgsProcessingParameterField(
-                "CLASS_FIELD", tr("Class field"), parentLayerParameterName="SAMPLES"
+                "CLASS_FIELD",
+                tr("Class field"),
+                defaultValue="crop",
+                parentLayerParameterName="SAMPLES",
             ),
             tr("The field that holds the class."),
         )

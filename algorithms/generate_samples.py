@@ -106,7 +106,10 @@ class GenerateSamples(FurrowAlgorithm):
         )
         self.add(
             QgsProcessingParameterField(
-                "CLASS_FIELD", tr("Class field"), parentLayerParameterName="REFERENCES"
+                "CLASS_FIELD",
+                tr("Class field"),
+                defaultValue="crop",
+                parentLayerParameterName="REFERENCES",
             ),
             tr("The field that holds the class: text, number or date."),
         )

@@ -22,7 +22,7 @@ def polygon_of(mask: np.ndarray, window: Window, grid: Grid) -> QgsGeometry:
     vectors = ogr.GetDriverByName("Memory").CreateDataSource("")
     layer = vectors.CreateLayer("mask", None, ogr.wkbPolygon)
     gdal.Polygonize(source.GetRasterBand(1), source.GetRasterBand(1), layer, -1, [])
-    parts = [_geometry(feature.GetGeometryRef()) for feature in layer]
+    parts = [_valid(_geometry(feature.GetGeometryRef())) for feature in layer]
     return parts[0] if len(parts) == 1 else QgsGeometry.collectGeometry(parts)
 
 
@@ -77,6 +77,15 @@ def window_of(polygon: QgsGeometry, grid: Grid) -> Optional[Window]:
 
 def _up(values: np.ndarray) -> int:
     return int(np.ceil(values.max()))
+
+
+def _valid(polygon: QgsGeometry) -> QgsGeometry:
+    """The same area without rings that touch themselves, where pixels meet at their corners."""
+    if polygon.isGeosValid():
+        return polygon
+    mended = polygon.makeValid()
+    mended.convertToSingleType()
+    return mended
 
 
 def _geometry(shape: ogr.Geometry) -> QgsGeometry:

@@ -227,10 +227,16 @@ def _tidy(mask: np.ndarray, prompt: Prompts, valid: np.ndarray) -> np.ndarray:
     Where several foreground points were given, the pieces at all of them.
     """
     points = prompt.points[prompt.foreground] if prompt.foreground.any() else [prompt.anchor]
-    piece = np.zeros_like(mask)
+    filled = fill_holes(_pieces(mask, points)) & valid
+    return _pieces(filled, points)  # a hole may hold an island behind pixels without data
+
+
+def _pieces(mask: np.ndarray, points: Sequence[Sequence[float]]) -> np.ndarray:
+    """The connected pieces of a mask at some points."""
+    pieces = np.zeros_like(mask)
     for x, y in points:
-        piece |= component_at(mask, x, y)
-    return fill_holes(piece) & valid
+        pieces |= component_at(mask, x, y)
+    return pieces
 
 
 def _placed(
