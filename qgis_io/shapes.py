@@ -80,7 +80,7 @@ def _up(values: np.ndarray) -> int:
 
 
 def _valid(polygon: QgsGeometry) -> QgsGeometry:
-    """The same area without rings that touch themselves, where pixels meet at their corners."""
+    """The same area without rings that touch themselves at corners of pixels (older GDAL)."""
     if polygon.isGeosValid():
         return polygon
     mended = polygon.makeValid()
