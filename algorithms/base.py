@@ -24,7 +24,6 @@ from qgis.PyQt.QtGui import QIcon
 from ..core.errors import Cancelled, FurrowError, OutputError, ParameterError
 from ..core.report.run_record import RunRecord
 from ..qgis_io.sinks import file_of
-from ..qgis_io.styles import Styler
 
 ICONS = Path(__file__).resolve().parents[1] / "icons"
 SourceType = QgsProcessing.SourceType
@@ -48,7 +47,6 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stylers: Dict[str, Styler] = {}
         self.given: Dict[str, Any] = {}
         """The parameters of this run as texts and numbers, as `qgis_process` takes them."""
 
@@ -210,6 +208,12 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
             path = file_of(destination)
             if path is not None:
                 record.write_beside(path)
+
+    def keep(self, thing: Any) -> None:
+        """Hold something beyond this run: the copy that runs is gone when its layers are loaded."""
+        provider = self.provider()
+        if provider is not None:
+            provider.keep(thing)
 
     def raster_path(
         self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext

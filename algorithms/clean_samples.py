@@ -235,7 +235,7 @@ class CleanSamples(FurrowAlgorithm):
                 content,
             )  # fmt: skip
             styled = renderer if points else field_renderer
-            apply_style(outputs[name], styled(column, classes), context, self.stylers)
+            apply_style(outputs[name], styled(column, classes), context, self.keep)
         return outputs
 
 

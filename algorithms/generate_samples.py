@@ -319,5 +319,5 @@ class GenerateSamples(FurrowAlgorithm):
             outputs[name] = write_layer(
                 self, parameters, name, context, fields, wkb, crs, rows
             )
-            apply_style(outputs[name], renderer(styled, classes), context, self.stylers)
+            apply_style(outputs[name], renderer(styled, classes), context, self.keep)
         return outputs

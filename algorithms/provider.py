@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from importlib import import_module
 from pathlib import Path
+from typing import Any, Deque
 
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
 ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
+
+_KEPT = 200
 
 # Module and class of each algorithm; imported when QGIS asks for them, so that it starts fast.
 ALGORITHMS = (
@@ -22,6 +26,14 @@ ALGORITHMS = (
 
 class FurrowProvider(QgsProcessingProvider):
     """Offers the algorithms in the Toolbox, in models and to `qgis_process`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._kept: Deque[Any] = deque(maxlen=_KEPT)
+
+    def keep(self, thing: Any) -> None:
+        """Hold what a run leaves to be called later; the oldest things go."""
+        self._kept.append(thing)
 
     def id(self) -> str:
         """Return the prefix of every algorithm id; never translated."""

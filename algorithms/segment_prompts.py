@@ -172,7 +172,7 @@ class SegmentPrompts(FurrowAlgorithm):
     ) -> Dict[str, Any]:
         wkb, crs = QgsWkbTypes.Type.MultiPolygon, crs_of(pictures.grid)
         output = write_layer(self, parameters, "OUTPUT", context, fields, wkb, crs, rows)
-        apply_style(output, plain_field_renderer(), context, self.stylers)
+        apply_style(output, plain_field_renderer(), context, self.keep)
         counts = {"FIELD_COUNT": len(rows), "SKIPPED": len(skipped)}
         self.write_records(
             {"OUTPUT": output}, {**counts, "ENCODES": found.encodes}, skipped, model={"id": model}

@@ -1,11 +1,12 @@
 """How outputs look: samples by class, rejected ones hollow, fields as coloured outlines.
 
-A GeoPackage also keeps its style as the default one, so that it opens styled anywhere.
+A GeoPackage keeps its style as the default one, other files have a .qml beside them, so that
+they open styled anywhere.
 """
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 from qgis.core import (
     QgsCategorizedSymbolRenderer,
@@ -15,6 +16,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingLayerPostProcessorInterface,
+    QgsProcessingUtils,
     QgsRendererCategory,
     QgsSingleSymbolRenderer,
     QgsSymbol,
@@ -81,7 +83,7 @@ def _by_class(
 
 
 class Styler(QgsProcessingLayerPostProcessorInterface):
-    """Sets the renderer when QGIS loads an output into the project."""
+    """Sets the renderer when Processing loads a file, which it does without the file's style."""
 
     def __init__(self, renderer: QgsFeatureRenderer) -> None:
         super().__init__()
@@ -103,25 +105,28 @@ def apply_style(
     destination: Optional[str],
     renderer: QgsFeatureRenderer,
     context: QgsProcessingContext,
-    keep: Dict[str, Styler],
+    keep: Callable[[Styler], None],
 ) -> None:
-    """Style an output now (GeoPackage) and when it is loaded.
+    """Give an output its style: in memory at once, in a file for whoever opens it.
 
-    :param keep: holds the post processor: Processing does not.
+    :param keep: holds what Processing calls when it loads the layer; the algorithm that runs is
+        a copy that is gone by then.
     """
     if not destination:
         return
     path = file_of(destination)
+    if path is None:
+        layer = QgsProcessingUtils.mapLayerFromString(destination, context)
+    else:
+        layer = QgsVectorLayer(destination, "style", "ogr")
+    if layer is None or not layer.isValid():
+        return
+    layer.setRenderer(renderer.clone())
     if path is not None and path.suffix.lower() == ".gpkg":
-        _store(destination, renderer)
-    if context.willLoadLayerOnCompletion(destination):
-        keep[destination] = Styler(renderer)
-        details = context.layerToLoadOnCompletionDetails(destination)
-        details.setPostProcessor(keep[destination])
-
-
-def _store(destination: str, renderer: QgsFeatureRenderer) -> None:
-    layer = QgsVectorLayer(destination, "style", "ogr")
-    if layer.isValid():
-        layer.setRenderer(renderer.clone())
         layer.saveStyleToDatabase("furrow", "Furrow's default", True, "")
+    elif path is not None:
+        layer.saveNamedStyle(str(path.with_suffix(".qml")))
+    if context.willLoadLayerOnCompletion(destination):
+        styler = Styler(renderer)
+        keep(styler)
+        context.layerToLoadOnCompletionDetails(destination).setPostProcessor(styler)

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -28,16 +29,29 @@ def in_qgis_window(qgis_cli: ModuleType, work: Path, script: Path, **variables: 
         ).returncode  # fmt: skip
 
 
-@pytest.mark.gui
-def test_load_unload_twice(root: Path, tmp_path: Path, qgis_cli: ModuleType) -> None:
-    picture = root / "build" / "screens" / "plugin_loaded.png"
+def passes(
+    qgis_cli: ModuleType, work: Path, script: Path, picture: Path, **variables: str
+) -> None:
+    """Run a script that writes a picture and its problems; there must be none."""
     picture.unlink(missing_ok=True)
-    problems = tmp_path / "problems.txt"
-    status = in_qgis_window(
-        qgis_cli, tmp_path, root / "tests" / "gui" / "load_unload.py",
-        FURROW_PICTURE=str(picture), FURROW_PROBLEMS=str(problems), FURROW_ALGORITHMS=ALGORITHMS,
-    )  # fmt: skip
+    problems = work / "problems.txt"
+    variables.update(FURROW_PICTURE=str(picture), FURROW_PROBLEMS=str(problems))
+    status = in_qgis_window(qgis_cli, work, script, **variables)
     said = problems.read_text(encoding="utf-8") if problems.is_file() else "nothing written"
-    log = (tmp_path / "qgis.log").read_text(encoding="utf-8", errors="replace")
+    log = (work / "qgis.log").read_text(encoding="utf-8", errors="replace")
     assert status == 0, f"{said}\n{log[-2000:]}"
     assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.gui
+def test_load_unload_twice(root: Path, tmp_path: Path, qgis_cli: ModuleType) -> None:
+    script, picture = root / "tests/gui/load_unload.py", root / "build/screens/plugin_loaded.png"
+    passes(qgis_cli, tmp_path, script, picture, FURROW_ALGORITHMS=ALGORITHMS)
+
+
+@pytest.mark.gui
+def test_results_are_loaded_with_their_style(
+    root: Path, tmp_path: Path, qgis_cli: ModuleType, demo_scene: Any
+) -> None:
+    script, picture = root / "tests/gui/styled_results.py", root / "build/screens/styled.png"
+    passes(qgis_cli, tmp_path, script, picture, FURROW_SCENE=str(demo_scene.folder))
