@@ -52,6 +52,12 @@ class SampleLayers:
         self._layer = layer
         self._rule = rule
         self._model = model
+        # The user's other columns, but for names that Furrow needs.
+        taken = _TAKEN | {self.class_column.lower()}
+        names = [field.name().lower() for field in layer.other_fields]
+        self._others = [
+            k for k, name in enumerate(names) if name not in taken and name not in names[:k]
+        ]
         self._x, self._y = result.grid.centres(result.candidates.rows, result.candidates.cols)
 
     @property
@@ -70,6 +76,8 @@ class SampleLayers:
         fields = QgsFields()
         fields.append(id_field(self._layer.id_kind))
         fields.append(renamed(self._layer.class_field, self.class_column))
+        for position in self._others:
+            fields.append(self._layer.other_fields[position])
         for name, kind in _COLUMNS:
             fields.append(make_field(name, kind))
         return fields
@@ -138,12 +146,18 @@ class SampleLayers:
     def _class(self, label: Optional[Hashable]) -> Any:
         return self._layer.class_values.get(label)
 
+    def _other_values(self, reference: Hashable) -> Tuple[Any, ...]:
+        """The user's other attributes of a reference."""
+        values = self._layer.other_values[reference]
+        return tuple(values[k] for k in self._others)
+
     def _reference_row(self, k: int) -> Row:
         result = self._result
         reference, profile = result.placed.references[k], result.reference_profile_of[k]
         return _point(reference.x, reference.y), [
             reference.id,
             self._class(reference.label),
+            *self._other_values(reference.id),
             "reference",
             0.0,
             1.0,
@@ -162,6 +176,7 @@ class SampleLayers:
         return _point(self._x[n], self._y[n]), [
             reference.id,
             self._class(reference.label),
+            *self._other_values(reference.id),
             "generated",
             _number(candidates.distance[n]),
             _number(result.similarity[n]),
@@ -182,7 +197,8 @@ class SampleLayers:
         values[0] = "reference"
         geometry = None if math.isnan(skipped.x) else _point(skipped.x, skipped.y)
         label = self._class(skipped.label)
-        return geometry, [skipped.id, label, *values, skipped.reason.value]
+        others = self._other_values(skipped.id)
+        return geometry, [skipped.id, label, *others, *values, skipped.reason.value]
 
 
 def _point(x: float, y: float) -> QgsGeometry:

@@ -36,6 +36,10 @@ class ReferenceLayer:
     class_field: QgsField
     class_values: Dict[Hashable, Any]
     """Label to the attribute as the user's field holds it."""
+    other_fields: Tuple[QgsField, ...]
+    """The user's other fields, such as a class code beside the class name."""
+    other_values: Dict[Hashable, Tuple[Any, ...]]
+    """Reference id to the attributes of those."""
 
 
 def read_references(
@@ -65,7 +69,16 @@ def read_references(
         else:
             values.setdefault(label, feature[class_field])
             references.append(Reference(key, label, point.x(), point.y()))
-    return ReferenceLayer(tuple(references), tuple(skipped), kind, field, values)
+    others = [k for k in range(source.fields().count()) if source.fields().at(k) != field]
+    return ReferenceLayer(
+        tuple(references),
+        tuple(skipped),
+        kind,
+        field,
+        values,
+        tuple(source.fields().at(k) for k in others),
+        {key: tuple(f.attribute(k) for k in others) for key, f in zip(ids, features)},
+    )
 
 
 def _skipped(

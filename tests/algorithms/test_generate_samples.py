@@ -80,8 +80,9 @@ def test_columns(main_run: Any, open_layer: Any) -> None:
     def names(output: str) -> list[str]:
         return open_layer(main_run.results[output]).fields().names()[1:]  # the first is the key
 
-    assert names("OUTPUT") == COLUMNS
-    assert names("REJECTED") == [*COLUMNS, "reason"]
+    # The demo's points also have a class code: the user's other fields follow the class.
+    assert names("OUTPUT") == [*COLUMNS[:2], "class_code", *COLUMNS[2:]]
+    assert names("REJECTED") == [*names("OUTPUT"), "reason"]
     assert names("FIELDS")[: len(FIELD_COLUMNS)] == FIELD_COLUMNS
 
 
@@ -245,8 +246,17 @@ def test_neither_system_nor_order_of_the_references_matters(
     results = run_algorithm("generatesamples", {**main_run.given, "REFERENCES": layer,
                                                 "OUTPUT": "memory:", "FIELDS": "memory:",
                                                 "REJECTED": None, "REPORT": None})  # fmt: skip
-    assert generated(table(results["OUTPUT"])) == generated(main_run.OUTPUT)
+    expected = [{k: v for k, v in row.items() if k != "class_code"} for row in main_run.OUTPUT]
+    assert generated(table(results["OUTPUT"])) == generated(expected)
     assert table(results["FIELDS"]) == main_run.FIELDS
+
+
+def test_other_fields_of_the_references_are_copied(main_run: Any) -> None:
+    """Every sample, kept or not, carries the class code of its reference beside the class."""
+    codes = {name: code for code, name in CROP_NAMES.items()}
+    assert main_run.OUTPUT and main_run.REJECTED
+    for row in (*main_run.OUTPUT, *main_run.REJECTED):
+        assert row["class_code"] == codes[row["crop"]]
 
 
 def test_two_runs_are_identical(quarters: Any, samples_of: Any, table: Any) -> None:
