@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable
 
+import hypothesis  # noqa: F401 - its plugin would import it after QGIS has ended, which crashes
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
