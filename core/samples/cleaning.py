@@ -83,6 +83,16 @@ class Prepared:
         """Number of dates T."""
         return len(self.days)
 
+    def take(self, rows: np.ndarray) -> Prepared:
+        """The profiles at some rows."""
+        return Prepared(
+            self.filled[rows],
+            self.interpolated[rows],
+            self.n_valid[rows],
+            self.n_interpolated[rows],
+            self.days,
+        )
+
 
 def prepare(profiles: Profiles, max_gap_days: float) -> Prepared:
     """Fill the gaps of profiles and count what was observed and what was filled."""

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
-from scipy import ndimage
 
 from ..errors import NoReferenceError
 from ..fields.finding import FieldMask, FieldOptions, find_fields
+from ..fields.masks import erode
 from ..fields.segmenter import Prompts, Segmenter
 from ..imagery.grid import Grid
 from ..imagery.indices import Index
@@ -24,6 +24,7 @@ from ..imagery.pictures import Pictures
 from ..imagery.series import Series, Skipped
 from ..monitor import SILENT, Monitor
 from .agreement import agreement
+from .classes import decode, encode
 from .cleaning import CleaningOptions, Comparison, Prepared, Reason, compare, dates_needed, prepare
 from .distances import similarity
 from .profiles import Profiles, read_profiles
@@ -142,7 +143,7 @@ def generate(
     verdict = suspicious_references(prepared.filled[reference_of], _codes(placed)[1])
     monitor.check()
     comparison = compare(
-        _taken(prepared, profile_of), prepared.filled[reference_of], owner, options.cleaning,
+        prepared.take(profile_of), prepared.filled[reference_of], owner, options.cleaning,
         monitor,
     )  # fmt: skip
     clock.lap("cleaning")
@@ -234,9 +235,8 @@ def _inner_pixels(found: FieldMask, edge_pixels: int) -> Tuple[np.ndarray, np.nd
     """Pixels of a field without its rim."""
     if edge_pixels <= 0:
         return found.pixels
-    framed = np.pad(found.mask, 1)
-    inner = ndimage.binary_erosion(framed, iterations=edge_pixels)[1:-1, 1:-1]
-    rows, cols = np.nonzero(inner)
+    # `erode` spares the border of an array; a mask cut to its rectangle has its own rim there.
+    rows, cols = np.nonzero(erode(np.pad(found.mask, 1), edge_pixels)[1:-1, 1:-1])
     return rows + found.window.row, cols + found.window.col
 
 
@@ -282,16 +282,6 @@ def _without_poor(
     return placed, fields, position[owner[chosen]], chosen
 
 
-def _taken(prepared: Prepared, rows: np.ndarray) -> Prepared:
-    return Prepared(
-        prepared.filled[rows],
-        prepared.interpolated[rows],
-        prepared.n_valid[rows],
-        prepared.n_interpolated[rows],
-        prepared.days,
-    )
-
-
 def _labels(placed: Placed) -> np.ndarray:
     labels = np.empty(len(placed.references), dtype=object)
     labels[:] = [r.label for r in placed.references]
@@ -299,24 +289,15 @@ def _labels(placed: Placed) -> np.ndarray:
 
 
 def _codes(placed: Placed) -> Tuple[list, np.ndarray]:
-    """The classes, sorted by their text, and the position of each reference's class."""
-    labels = [r.label for r in placed.references]
-    classes = sorted(set(labels), key=str)
-    position = {label: k for k, label in enumerate(classes)}
-    return classes, np.array([position[label] for label in labels], dtype=np.int64)
+    """The classes and the position of each reference's class."""
+    return encode([reference.label for reference in placed.references])
 
 
 def _named(verdict: Verdict, placed: Placed) -> Verdict:
     """The verdict with classes in place of their codes."""
     return Verdict(
-        verdict.suspicious, verdict.margin, _decoded(verdict.nearest_class, _codes(placed)[0])
+        verdict.suspicious, verdict.margin, decode(verdict.nearest_class, _codes(placed)[0])
     )
-
-
-def _decoded(codes: np.ndarray, classes: Sequence) -> np.ndarray:
-    table = np.empty(len(classes), dtype=object)
-    table[:] = classes
-    return table[codes]
 
 
 def _reasons(
@@ -395,4 +376,4 @@ def _margins(
     if len(owner) == 0:
         return np.empty(0, np.float32), np.empty(0, dtype=object)
     found = agreement(prepared.filled[profile_of], codes[owner], sources=owner)
-    return found.margin, _decoded(found.nearest_class, classes)
+    return found.margin, decode(found.nearest_class, classes)

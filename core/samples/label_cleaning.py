@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Dict, Hashable, List, Optional, Sequence, Tuple
+from typing import Dict, Hashable, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ..monitor import SILENT, Monitor
 from .agreement import agreement
+from .classes import decode, encode
 from .cleaning import CleaningOptions, Prepared, Reason, compare, dates_needed, prepare
 from .curves import class_medians, median_profile
 from .distances import Metric, similarity
@@ -69,15 +70,15 @@ def clean_labels(
     prepared = prepare(profiles, options.max_gap_days)
     reason = _unusable(prepared, labels, inside, options)
     used = np.flatnonzero(np.equal(reason, None))
-    names, codes = _codes([labels[k] for k in used])
-    filled = prepared.filled[used]
-    margin, nearest, own = _agreement(filled, codes, names)
+    names, codes = encode([labels[k] for k in used])
+    samples = prepared.take(used)
+    margin, nearest, own = _agreement(samples.filled, codes, names)
     if groups is None:
-        distance, alike = _against_class(filled, codes, own, options, prepared, used, monitor)
+        distance, alike = _against_class(samples, codes, own, options, monitor)
     else:
         chosen = [groups[k] for k in used]
         marked = is_reference[used] if is_reference is not None else np.zeros(len(used), bool)
-        distance, alike = _against_group(filled, chosen, marked, options, prepared, used, monitor)
+        distance, alike = _against_group(samples, chosen, marked, options, monitor)
     reason[used[~alike]] = Reason.DISTANCE
     with np.errstate(invalid="ignore"):
         reason[used[alike & (margin < min_margin)]] = Reason.MARGIN
@@ -126,73 +127,45 @@ def _unusable(
     return reason
 
 
-def _codes(labels: Sequence[Hashable]) -> Tuple[List[Hashable], np.ndarray]:
-    names = sorted(set(labels), key=str)
-    position = {name: k for k, name in enumerate(names)}
-    return names, np.array([position[label] for label in labels], dtype=np.int64)
-
-
 def _agreement(
     filled: np.ndarray, codes: np.ndarray, names: Sequence[Hashable]
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Margin, nearest class and own distance of each sample."""
-    table = np.empty(len(names), dtype=object)
-    table[:] = names
     found = agreement(filled, codes)
-    return found.margin, table[found.nearest_class.astype(np.int64)], found.own_distance
+    nearest = decode(found.nearest_class.astype(np.int64), names)
+    return found.margin, nearest, found.own_distance
 
 
 def _against_class(
-    filled: np.ndarray,
+    samples: Prepared,
     codes: np.ndarray,
     own: np.ndarray,
     options: CleaningOptions,
-    prepared: Prepared,
-    used: np.ndarray,
     monitor: Monitor,
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Distance to the class: to its nearest curve for `mean`, else to its median profile."""
     if options.metric is Metric.MEAN:
         return own.astype(np.float64), own <= options.max_distance
-    medians = class_medians(filled, codes)[1].astype(np.float32)
-    return _compared(filled, medians, codes, options, prepared, used, monitor)
+    medians = class_medians(samples.filled, codes)[1].astype(np.float32)
+    comparison = compare(samples, medians, codes, options, monitor)
+    return comparison.distance, comparison.alike
 
 
 def _against_group(
-    filled: np.ndarray,
+    samples: Prepared,
     groups: Sequence[Optional[Hashable]],
     marked: np.ndarray,
     options: CleaningOptions,
-    prepared: Prepared,
-    used: np.ndarray,
     monitor: Monitor,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    names, codes = _codes([str(group) for group in groups])
+    names, codes = encode([str(group) for group in groups])
+    filled = samples.filled
     profiles = [_group_profile(filled[codes == k], marked[codes == k]) for k in range(len(names))]
     references = np.array(profiles, dtype=np.float32).reshape(len(names), filled.shape[1])
-    return _compared(filled, references, codes, options, prepared, used, monitor)
+    comparison = compare(samples, references, codes, options, monitor)
+    return comparison.distance, comparison.alike
 
 
 def _group_profile(filled: np.ndarray, marked: np.ndarray) -> np.ndarray:
     """The reference's own profile where one is marked, else the median of the group."""
     return median_profile(filled[marked] if marked.any() else filled)
-
-
-def _compared(
-    filled: np.ndarray,
-    references: np.ndarray,
-    codes: np.ndarray,
-    options: CleaningOptions,
-    prepared: Prepared,
-    used: np.ndarray,
-    monitor: Monitor,
-) -> Tuple[np.ndarray, np.ndarray]:
-    candidates = Prepared(
-        filled,
-        prepared.interpolated[used],
-        prepared.n_valid[used],
-        prepared.n_interpolated[used],
-        prepared.days,
-    )
-    comparison = compare(candidates, references, codes, options, monitor)
-    return comparison.distance, comparison.alike
