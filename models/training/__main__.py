@@ -1,0 +1,128 @@
+"""Everything about training the field model, from the command line:
+
+python -m furrow.models.training scenes FOLDER     make training scenes
+python -m furrow.models.training sheet FILE.png    scenes beside their truth, to look at
+python -m furrow.models.training train FOLDER      train, or go on with a run
+python -m furrow.models.training export FOLDER     ONNX files of a run
+
+The targets `train-field-model` and `scene-sheet` of the Makefile call it with their folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+import torch
+
+from . import contact_sheet
+from .batches import Sources
+from .export import export
+from .labelled_sets import NAIP_TRAINING, denmark_training, naip, naip_names
+from .network import FieldNetwork
+from .sampling import RealPicture
+from .scene_pool import ScenePool, write_scenes
+from .trainer import Schedule, Trainer, load_weights, run, save_weights, validation
+
+_ASIDE = 3
+"""The last of the NAIP pictures for training are kept aside for validation."""
+_SCENES_ASIDE = 0.04
+_DENMARK_SHARE = 0.2
+_SCENE_SIZES = ((256, 0.75), (384, 0.25))
+"""Sides in pixels, and the share of the scenes that have them."""
+
+
+def sources(scenes: Path, data: Path, real_share: float) -> Tuple[Sources, Sources]:
+    """What to learn from, and what to validate on."""
+    pools = [pool.split(_SCENES_ASIDE) for pool in ScenePool.open(scenes)]
+    learned, aside = [pool[0] for pool in pools], [pool[1] for pool in pools]
+    if not (data / "naip_midwest").is_dir():
+        return Sources(learned, (), np.zeros(0), 0.0), Sources(aside, (), np.zeros(0), 0.0)
+    labelled = list(naip(data, naip_names(data)[:NAIP_TRAINING]))
+    pictures = [RealPicture.of(picture, 1.3) for picture in labelled]
+    weights = np.array([np.sqrt(min(len(picture.masks), 40)) for picture in labelled[:-_ASIDE]])
+    weights = np.append(weights * (1 - _DENMARK_SHARE) / weights.sum(), _DENMARK_SHARE)
+    known = [*pictures[:-_ASIDE], RealPicture.of(denmark_training(data), 3.0)]
+    even = np.full(_ASIDE, 1 / _ASIDE)
+    kept = Sources(aside, pictures[-_ASIDE:], even, 0.5)
+    return Sources(learned, known, weights, real_share), kept
+
+
+def _make_scenes(given: argparse.Namespace) -> None:
+    for size, share in _SCENE_SIZES:
+        write_scenes(given.folder, given.seed, round(share * given.count), size)
+
+
+def _draw_sheet(given: argparse.Namespace) -> None:
+    contact_sheet.draw(given.file, given.seed, given.size, given.count)
+
+
+def _train(given: argparse.Namespace) -> None:
+    torch.set_num_threads(given.threads)
+    torch.set_flush_denormal(True)
+    trainer = Trainer(given.folder, Schedule(given.steps, given.rate), given.device)
+    if not trainer.resume() and given.start:
+        trainer.start_from(given.start)
+    learned, aside = sources(given.scenes, given.data, given.real_share)
+    run(trainer, learned, validation(aside))
+
+
+def _export(given: argparse.Namespace) -> None:
+    network = FieldNetwork()
+    if given.weights:
+        load_weights(network, given.weights)
+    else:
+        trainer = Trainer(given.folder, Schedule(1))
+        trainer.resume()
+        network = trainer.mean
+        save_weights(network, given.folder / "field_network.npz")
+    export(network.eval(), given.output)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m furrow.models.training")
+    commands = parser.add_subparsers(required=True)
+
+    scenes = commands.add_parser("scenes", help="make training scenes")
+    scenes.add_argument("folder", type=Path)
+    scenes.add_argument("--seed", type=int, default=1_000_000)
+    scenes.add_argument("--count", type=int, default=2400)
+    scenes.set_defaults(work=_make_scenes)
+
+    sheet = commands.add_parser("sheet", help="draw scenes beside their truth")
+    sheet.add_argument("file", type=Path)
+    sheet.add_argument("--seed", type=int, default=0, help="of the first scene")
+    sheet.add_argument("--size", type=int, default=256, help="pixels a side")
+    sheet.add_argument("--count", type=int, default=12)
+    sheet.set_defaults(work=_draw_sheet)
+
+    train = commands.add_parser("train", help="train, or go on with a run")
+    train.add_argument("folder", type=Path, help="keeps the run's state, log and figures")
+    train.add_argument("--scenes", type=Path, required=True, help="folder of training scenes")
+    train.add_argument("--data", type=Path, default=Path("../shared/data"))
+    train.add_argument("--start", type=Path, help="weights (.npz) to begin a new run with")
+    train.add_argument("--steps", type=int, default=6000, help="of the whole run")
+    train.add_argument("--rate", type=float, default=1e-3)
+    train.add_argument("--real-share", type=float, default=0.35)
+    train.add_argument("--threads", type=int, default=2)
+    train.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    train.set_defaults(work=_train)
+
+    exported = commands.add_parser("export", help="write the ONNX files")
+    exported.add_argument("folder", type=Path, help="of the run")
+    exported.add_argument("--weights", type=Path, help="a .npz file instead of the run")
+    exported.add_argument("--output", type=Path, default=Path("models/weights"))
+    exported.set_defaults(work=_export)
+    return parser
+
+
+def main() -> None:
+    """Read the arguments and do what they ask for."""
+    given = _parser().parse_args()
+    given.work(given)
+
+
+if __name__ == "__main__":
+    main()

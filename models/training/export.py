@@ -1,0 +1,251 @@
+"""Write the field model for onnxruntime, which runs it in QGIS without torch.
+
+    python models/training/export.py CHECKPOINT_OR_NPZ FOLDER
+
+FOLDER gets `furrow-field-encoder.onnx` and `furrow-field-decoder.onnx`. Weights are stored as
+float16 and features pass from the one to the other as float16; both compute in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Dict, List, Sequence, Tuple
+
+if not __package__:  # run as a script: make relative imports work
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
+    from furrow_package import register
+
+    register()
+    __package__ = "furrow.models.training"
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from ...core.errors import ModelError
+from ...core.fields.segmenter import Prompts
+from ..segmenters.field_crops import decoder_inputs, decodes
+from ..segmenters.field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, FieldModelSegmenter
+from ..segmenters.onnx_session import open_session
+from .network import LEVELS, Answers, Clicks, Crops, FieldNetwork, crop
+from .trainer import load_weights
+
+OPSET = 17
+LICENCE = "GPL-3.0-or-later"
+DECODER_INPUTS = (*Crops._fields, *Clicks._fields)
+_LEAST_VALUES = 256
+"""Weights with fewer values, which are biases mostly, stay float32."""
+_DIFFERENT = 0.001
+"""Largest share of a mask's pixels that may differ after the export."""
+
+
+class _EncoderGraph(nn.Module):
+    """The encoder with its features as a tuple, in float16."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
+        """(n, 3, H, W) float32 0..255 -> the features in the order of `_feature_names`."""
+        return tuple(value.half() for value in self.encoder(image).values())
+
+
+class _DecoderGraph(nn.Module):
+    """The decoder with separate inputs, features in float16."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, context: Tensor, detail: Tensor, *others: Tensor) -> Answers:
+        """Inputs in the order of DECODER_INPUTS."""
+        inside, level, *clicks = others
+        crops = Crops(context.float(), detail.float(), inside, level)
+        return self.decoder(crops, Clicks(*clicks))
+
+
+def export(network: FieldNetwork, folder: Path) -> None:
+    """Write both graphs into a folder, and try them.
+
+    :param network: its weights and its mode stay as they are.
+    :param folder: is made where it does not exist.
+    :raises ModelError: the graphs' masks differ from those of the network.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # In a copy, because the mode of a graph's module is that of all that is in it: a wrapper in
+    # training mode would normalise by the batch.
+    network = copy.deepcopy(network).cpu().float().eval()
+    version = f"1-{_checksum(network)[:12]}"
+    with torch.no_grad():
+        _write(_encoder_proto(network), folder / ENCODER_FILE, version)
+        _write(_decoder_proto(network), folder / DECODER_FILE, version)
+    parity(network, folder)
+
+
+def parity(network: FieldNetwork, folder: Path) -> float:
+    """Largest difference of the decoder's logits between torch and the graphs of a folder.
+
+    Both see a made-up picture of fields, from the picture to the answers.
+
+    :raises ModelError: more than one in a thousand pixels of the masks differ.
+    """
+    network = copy.deepcopy(network).cpu().float().eval()
+    image, prompts = example()
+    given = FieldModelSegmenter(folder).encode(image)
+    pairs = [(prompt, decode) for prompt in prompts for decode in decodes(given.shape, prompt)]
+    pairs.sort(key=lambda pair: pair[1].level)
+    inputs = decoder_inputs(given.data, pairs)
+    answers = open_session(folder / DECODER_FILE).run(["logits"], inputs)[0]
+    corners = np.array([decode.corner for _, decode in pairs], np.int64)
+    expected = _torch_logits(network, image, inputs, corners)
+    inside = inputs["inside"].repeat(2, axis=2).repeat(2, axis=3) > 0
+    wrong = ((answers > 0) != (expected > 0)) & inside
+    share = wrong.sum() / (inside.sum() * answers.shape[1])
+    if share > _DIFFERENT:
+        raise ModelError(f"{share:.2%} of the pixels differ between torch and {folder}.")
+    return float(np.abs(answers - expected).max(initial=0, where=inside))
+
+
+def example() -> Tuple[np.ndarray, List[Prompts]]:
+    """A made-up picture of fields, (160, 192, 3) uint8, and prompts of all kinds on it."""
+    rng = np.random.default_rng(0)
+    colours = rng.integers(40, 200, (5, 6, 3)).repeat(32, axis=0).repeat(32, axis=1)
+    image = np.clip(colours + rng.normal(0, 8, colours.shape), 0, 255).astype(np.uint8)
+    box = np.array([33.0, 30.0, 62.0, 65.0])
+    several = Prompts(np.array([[48.0, 48.0], [80.5, 50.0]]), np.array([True, False]))
+    boxed = Prompts(np.zeros((0, 2)), np.zeros(0, bool), box)
+    clicks = [Prompts.click(x, y) for x, y in ((10.0, 10.0), (100.2, 77.9), (191.5, 159.5))]
+    return image, [*clicks, several, boxed]
+
+
+@torch.no_grad()
+def _torch_logits(
+    network: FieldNetwork, image: np.ndarray, inputs: Dict[str, np.ndarray], corners: np.ndarray
+) -> np.ndarray:
+    """The network's own logits, with its own crops, for the prompts of `inputs`."""
+    picture = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
+    which = torch.zeros(len(corners), dtype=torch.int64)
+    crops = crop(network.encoder(picture), which, tensors["level"], torch.from_numpy(corners))
+    clicks = Clicks(*(tensors[name] for name in Clicks._fields))
+    return network.decoder(crops, clicks).logits.numpy()
+
+
+def _encoder_proto(network: FieldNetwork) -> onnx.ModelProto:
+    image = torch.rand(1, 3, 96, 64) * 255
+    names = list(network.encoder(image))
+    axes = {name: {0: "n", 2: f"rows_{name}", 3: f"columns_{name}"} for name in names}
+    axes["image"] = {0: "n", 2: "rows", 3: "columns"}
+    return _traced(_EncoderGraph(network.encoder), (image,), ["image"], names, axes)
+
+
+def _decoder_proto(network: FieldNetwork) -> onnx.ModelProto:
+    image, prompts = example()
+    maps = network.encoder(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+    halves = {name: value[0].half().numpy() for name, value in maps.items()}
+    pairs = [(prompt, decode) for prompt in prompts for decode in decodes(image.shape[:2], prompt)]
+    inputs = decoder_inputs(halves, pairs)
+    given = tuple(torch.from_numpy(inputs[name]) for name in DECODER_INPUTS)
+    axes: Dict[str, Dict[int, str]] = {
+        name: {0: "n"} for name in (*DECODER_INPUTS, *Answers._fields)
+    }
+    axes["points"][1] = axes["labels"][1] = "k"
+    graph = _DecoderGraph(network.decoder)
+    return _traced(graph, given, DECODER_INPUTS, Answers._fields, axes)
+
+
+def _traced(
+    graph: nn.Module,
+    given: Tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Dict[str, Dict[int, str]],
+) -> onnx.ModelProto:
+    """The graph of a module; batch normalisation becomes part of the convolutions."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        path = Path(folder) / "graph.onnx"
+        torch.onnx.export(
+            graph.eval(), given, str(path), dynamo=False, opset_version=OPSET,
+            input_names=list(inputs), output_names=list(outputs), dynamic_axes=axes,
+        )  # fmt: skip
+        return onnx.load(path)
+
+
+def _write(model: onnx.ModelProto, path: Path, version: str) -> None:
+    """Weights to float16, then what the file says of itself."""
+    _halve(model.graph)
+    model.producer_name, model.producer_version = "furrow", version
+    model.doc_string = "Field model of Furrow: outlines fields on satellite images at clicks."
+    said = {
+        "model_id": MODEL_ID,
+        "version": version,
+        "licence": LICENCE,
+        "levels": ",".join(map(str, LEVELS)),
+    }
+    helper.set_model_props(model, said)
+    onnx.checker.check_model(model)
+    # Not onnx.save: a session may hold the file open, and a file written in part must not remain.
+    new = path.with_suffix(".new")
+    new.write_bytes(model.SerializeToString(deterministic=True))
+    new.replace(path)
+
+
+def _halve(graph: onnx.GraphProto) -> None:
+    """Store large weights as float16, and put a Cast to float32 in front of their users."""
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _LEAST_VALUES:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
+        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _checksum(network: FieldNetwork) -> str:
+    """SHA-256 of all weights."""
+    total = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        total.update(name.encode())
+        total.update(value.numpy().tobytes())
+    return total.hexdigest()
+
+
+def load(path: Path) -> FieldNetwork:
+    """The network of a training checkpoint (.pt: its running mean) or of a .npz file."""
+    network = FieldNetwork()
+    if path.suffix == ".npz":
+        load_weights(network, path)
+    else:
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["mean"])
+    return network
+
+
+def main() -> None:
+    """Read the arguments, export, and say how close the result is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("weights", type=Path, help="checkpoint.pt or weights (.npz)")
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args()
+    network = load(given.weights)
+    export(network, given.folder)
+    for name in (ENCODER_FILE, DECODER_FILE):
+        print(f"{name}: {(given.folder / name).stat().st_size / 1e6:.2f} MB")
+    print(f"largest difference of a logit: {parity(network, given.folder):.4f}")
+
+
+if __name__ == "__main__":
+    main()
