@@ -62,4 +62,3 @@ def _outline(labels: np.ndarray) -> np.ndarray:
     edge[:, :-1] |= labels[:, 1:] != labels[:, :-1]
     edge[:-1] |= labels[1:] != labels[:-1]
     return edge
-

@@ -79,9 +79,7 @@ class RealPicture:
         level = int(np.clip(level, 0, len(self.pyramid) - 1))
         source, factor = self.pyramid[level], 2**level
         side = max(cut // factor, 8)
-        row, column = (
-            min(start // factor, n - side) for start, n in zip(corner, source.shape[:2])
-        )
+        row, column = (min(start // factor, n - side) for start, n in zip(corner, source.shape[:2]))
         return resized(source[row : row + side, column : column + side], size)
 
 

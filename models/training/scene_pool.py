@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Tuple
@@ -53,9 +52,7 @@ class ScenePool:
         return Sample(resized(self.images[k][window], size), nearest(labels, size), False)
 
 
-def write_scenes(
-    folder: Path, seed: int, count: int, size: int, monitor: Monitor = SILENT
-) -> None:
+def write_scenes(folder: Path, seed: int, count: int, size: int, monitor: Monitor = SILENT) -> None:
     """Generate the scenes seed, seed + 1, ... and keep them; files that are there stay.
 
     :param count: rounded up to whole chunks.
@@ -82,4 +79,4 @@ def _write(path: Path, values: np.ndarray) -> None:
     new = path.with_suffix(".new")
     with new.open("wb") as handle:
         np.save(handle, values)
-    os.replace(new, path)
+    new.replace(path)

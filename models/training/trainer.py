@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import csv
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +88,7 @@ class Trainer:
         }
         new = self.folder / "checkpoint.new"
         torch.save(state, new)
-        os.replace(new, self.folder / "checkpoint.pt")
+        new.replace(self.folder / "checkpoint.pt")
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a file (.npz, as `save_weights` writes them)."""
