@@ -82,6 +82,7 @@ def test_what_reviewers_look_at(metadata: configparser.SectionProxy) -> None:
     assert "plugin" not in metadata["name"].lower()
     assert "/" not in metadata["author"]
     assert "Nothing has to be installed" in metadata["about"], "what it needs is stated"
+    assert "onnxruntime is present (optional)" in metadata["about"], "and what it can use"
     for key in ("homepage", "tracker", "repository"):
         assert metadata[key].startswith("https://")
 
@@ -98,6 +99,12 @@ def test_zip_holds_one_folder_with_what_is_required(package: zipfile.ZipFile) ->
     names = set(package.namelist())
     assert {name.split("/")[0] for name in names} == {"furrow"}
     assert {f"furrow/{n}" for n in ("__init__.py", "metadata.txt", "LICENSE", "plugin.py")} <= names
+
+
+def test_zip_holds_the_field_model(package: zipfile.ZipFile) -> None:
+    folder = "furrow/models/weights"
+    files = {f"{folder}/furrow-field-{part}.onnx" for part in ("encoder", "decoder")}
+    assert files <= set(package.namelist())
 
 
 def test_zip_leaves_out_what_is_for_developers(package: zipfile.ZipFile) -> None:

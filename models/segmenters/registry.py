@@ -8,7 +8,9 @@ from typing import Callable, Dict, Optional, Tuple
 
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Segmenter
+from . import onnx_session
 from .classical import ClassicalSegmenter
+from .field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, WEIGHTS, FieldModelSegmenter
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,24 @@ class Model:
     title: str
     licence: str
     make: Callable[[], Segmenter]
+    files: Tuple[Path, ...] = ()
+    """ONNX files that it runs; those need onnxruntime."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether what it needs is here; nothing is imported or opened to find out."""
+        present = all(path.is_file() for path in self.files)
+        return present and (not self.files or onnx_session.available())
 
 
 _MODELS: Dict[str, Model] = {
+    MODEL_ID: Model(
+        MODEL_ID,
+        "Field model of Furrow (a small network, needs onnxruntime)",
+        "GPL-3.0-or-later, part of Furrow",
+        FieldModelSegmenter,
+        (WEIGHTS / ENCODER_FILE, WEIGHTS / DECODER_FILE),
+    ),
     "classical": Model(
         "classical",
         "Classical regions (numpy and scipy, nothing to install)",
@@ -32,14 +49,18 @@ _MODELS: Dict[str, Model] = {
 
 
 def model_ids() -> Tuple[str, ...]:
-    """Ids of the models, the default one first."""
-    return tuple(_MODELS)
+    """Ids of all models, the default one first.
+
+    The default is the first that can run here. The others are listed too, because models and
+    scripts that were made elsewhere name them.
+    """
+    return tuple(sorted(_MODELS, key=lambda model_id: not _MODELS[model_id].ready))
 
 
 def load(model_id: str, model_file: Optional[str] = None) -> Segmenter:
     """The segmenter behind a registry id, or behind a file of the user's.
 
-    :raises ModelError: unknown id, missing file, or a file that no engine here can run.
+    :raises ModelError: unknown id, missing file or package, or a file that no engine here runs.
     """
     if model_file:
         raise ModelError(_no_engine(Path(model_file)))

@@ -4,6 +4,7 @@ python -m furrow.models.training scenes FOLDER     make training scenes
 python -m furrow.models.training sheet FILE.png    scenes beside their truth, to look at
 python -m furrow.models.training train FOLDER      train, or go on with a run
 python -m furrow.models.training export FOLDER     ONNX files of a run
+python -m furrow.models.training rank FOLDER       fit the ranker to the exported files
 
 The targets `train-field-model` and `scene-sheet` of the Makefile call it with their folders.
 """
@@ -17,11 +18,13 @@ from typing import Tuple
 import numpy as np
 import torch
 
+from ..segmenters.field_model import RANKER_FILE, FieldModelSegmenter
 from . import contact_sheet
 from .batches import Sources
 from .export import export
 from .labelled_sets import NAIP_TRAINING, denmark_training, naip, naip_names
 from .network import FieldNetwork
+from .ranking import Judged, fit, judged, quality
 from .sampling import RealPicture
 from .scene_pool import ScenePool, write_scenes
 from .trainer import Schedule, Trainer, load_weights, run, save_weights, validation
@@ -78,7 +81,25 @@ def _export(given: argparse.Namespace) -> None:
         trainer.resume()
         network = trainer.mean
         save_weights(network, given.folder / "field_network.npz")
-    export(network.eval(), given.output)
+    export(network, given.output)
+
+
+def _rank(given: argparse.Namespace) -> None:
+    torch.set_num_threads(given.threads)
+    learned, aside = sources(given.scenes, given.data, 0.5)
+    (given.folder / RANKER_FILE).unlink(missing_ok=True)
+    segmenter = FieldModelSegmenter(given.folder, given.threads)
+    # Of the pictures that the network has learned only few: its scores are too good there.
+    parts = [
+        judged(segmenter, aside, given.pictures, 1),
+        judged(segmenter, learned, given.pictures // 2, 2),
+    ]
+    weights = np.concatenate([np.full(len(part.real), w) for part, w in zip(parts, (1.0, 0.5))])
+    ranker = fit(Judged.joined(parts), weights)
+    test = judged(segmenter, aside, given.pictures // 6, 3)
+    for name, judge in (("own scores", None), ("ranker", ranker)):
+        print(name, "taken {:.3f}, best {:.3f}".format(*quality(judge, test)))
+    ranker.save(given.folder / RANKER_FILE)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -115,6 +136,14 @@ def _parser() -> argparse.ArgumentParser:
     exported.add_argument("--weights", type=Path, help="a .npz file instead of the run")
     exported.add_argument("--output", type=Path, default=Path("models/weights"))
     exported.set_defaults(work=_export)
+
+    rank = commands.add_parser("rank", help="fit the ranker")
+    rank.add_argument("folder", type=Path, help="of the ONNX files")
+    rank.add_argument("--scenes", type=Path, required=True, help="folder of training scenes")
+    rank.add_argument("--data", type=Path, default=Path("../shared/data"))
+    rank.add_argument("--pictures", type=int, default=600)
+    rank.add_argument("--threads", type=int, default=2)
+    rank.set_defaults(work=_rank)
     return parser
 
 

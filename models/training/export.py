@@ -1,28 +1,17 @@
 """Write the field model for onnxruntime, which runs it in QGIS without torch.
 
-    python models/training/export.py CHECKPOINT_OR_NPZ FOLDER
-
-FOLDER gets `furrow-field-encoder.onnx` and `furrow-field-decoder.onnx`. Weights are stored as
-float16 and features pass from the one to the other as float16; both compute in float32.
+Weights are stored as float16 and features pass from the encoder to the decoder as float16; both
+compute in float32.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import hashlib
-import sys
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Dict, List, Sequence, Tuple
-
-if not __package__:  # run as a script: make relative imports work
-    sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "demo"))
-    from furrow_package import register
-
-    register()
-    __package__ = "furrow.models.training"
 
 import numpy as np
 import onnx
@@ -32,11 +21,10 @@ from torch import Tensor, nn
 
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Prompts
-from ..segmenters.field_crops import decoder_inputs, decodes
+from ..segmenters.field_crops import LEVELS, decoder_inputs, decodes
 from ..segmenters.field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, FieldModelSegmenter
 from ..segmenters.onnx_session import open_session
-from .network import LEVELS, Answers, Clicks, Crops, FieldNetwork, crop
-from .trainer import load_weights
+from .network import Answers, Clicks, Crops, FieldNetwork, crop
 
 OPSET = 17
 LICENCE = "GPL-3.0-or-later"
@@ -222,30 +210,3 @@ def _checksum(network: FieldNetwork) -> str:
         total.update(name.encode())
         total.update(value.numpy().tobytes())
     return total.hexdigest()
-
-
-def load(path: Path) -> FieldNetwork:
-    """The network of a training checkpoint (.pt: its running mean) or of a .npz file."""
-    network = FieldNetwork()
-    if path.suffix == ".npz":
-        load_weights(network, path)
-    else:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True)["mean"])
-    return network
-
-
-def main() -> None:
-    """Read the arguments, export, and say how close the result is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("weights", type=Path, help="checkpoint.pt or weights (.npz)")
-    parser.add_argument("folder", type=Path)
-    given = parser.parse_args()
-    network = load(given.weights)
-    export(network, given.folder)
-    for name in (ENCODER_FILE, DECODER_FILE):
-        print(f"{name}: {(given.folder / name).stat().st_size / 1e6:.2f} MB")
-    print(f"largest difference of a logit: {parity(network, given.folder):.4f}")
-
-
-if __name__ == "__main__":
-    main()

@@ -17,16 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEVELS = (2, 4, 8, 16)
-"""Strides of the feature levels in pixels."""
-GRID = 32
-"""Side of the decoder's crop in cells."""
+from ..segmenters.field_crops import GRID, LEVELS
+
 CONTEXT, DETAIL = 48, 16
 """Channels of a level's features, and of the features at half its stride for fine edges."""
 MASKS = 3
 """Masks of an answer: part of a field, field, block of fields."""
-POINTS = 8
-"""Most points of one prompt that are used in training; the graph itself takes any number."""
 HEADS = 4
 _WIDE, _DEEP, _FINE = 64, 96, 24
 _MAPS = 11 + 2 * HEADS

@@ -8,8 +8,10 @@ from typing import List, Optional, Tuple
 import numpy as np
 from scipy import ndimage
 
-from .network import GRID, LEVELS, POINTS
+from ..segmenters.field_crops import GRID, LEVELS
 
+POINTS = 8
+"""Most points of one prompt in training; the network itself takes any number."""
 COMFORT = 11.0
 """Side of a field in cells that a level is best at."""
 _LEAST_PIXELS = 25

@@ -24,7 +24,7 @@ from .losses import FIELD, losses, true_overlaps
 from .network import Answers, Clicks, FieldNetwork, crop
 from .prompting import correction
 
-REPORT, KEEP = 50, 100
+REPORT, KEEP = 50, 50
 """Steps between lines of the log, and between checkpoints."""
 MEAN_DECAY = 0.998
 _CORRECTED = 0.3

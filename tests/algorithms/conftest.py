@@ -209,6 +209,7 @@ def samples_of(run_algorithm: Any, make_points: Any) -> Callable[..., dict]:
             "SERIES": str(place.series),
             "REFERENCES": make_points(place) if references is None else references,
             "CLASS_FIELD": "crop",
+            "MODEL": "classical",
             "DATES": 1,
             "OUTPUT": "memory:",
         }

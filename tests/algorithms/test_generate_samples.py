@@ -33,6 +33,7 @@ def parameters(scene: Any, folder: Path, **more: Any) -> dict:
         "SERIES": str(scene.series),
         "REFERENCES": str(scene.references),
         "CLASS_FIELD": "crop",
+        "MODEL": "classical",
         "OUTPUT": str(folder / "samples.gpkg"),
         "FIELDS": str(folder / "fields.gpkg"),
         "REJECTED": str(folder / "rejected.gpkg"),

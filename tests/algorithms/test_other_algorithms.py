@@ -265,7 +265,7 @@ def image(tmp_path: Path) -> Path:
 @pytest.fixture
 def segment(run_algorithm: Any) -> Any:
     def run(image: Path, prompts: Any, **more: Any) -> dict:
-        given = {"INPUT": str(image), "PROMPTS": prompts, "OUTPUT": "memory:"}
+        given = {"INPUT": str(image), "PROMPTS": prompts, "MODEL": "classical", "OUTPUT": "memory:"}
         return run_algorithm("segmentprompts", {**given, **more})
 
     return run
@@ -286,10 +286,11 @@ def quarter_share(row: dict, quarters: Any, col: float, row_: float) -> float:
     return shape.intersection(field).area() / shape.combine(field).area()
 
 
+@pytest.mark.parametrize("model", ["classical", "furrow-field"])
 def test_fields_at_points(
-    quarters: Any, image: Path, make_points: Any, segment: Any, table: Any
+    quarters: Any, image: Path, make_points: Any, segment: Any, table: Any, model: str
 ) -> None:
-    results = segment(image, make_points(quarters))
+    results = segment(image, make_points(quarters), MODEL=model)
     rows = table(results["OUTPUT"])
     assert list(rows[0]) == [
         "ref_id", "crop", "score", "mask_rank", "area_ha", "perimeter_m", "touches_window",
@@ -301,7 +302,7 @@ def test_fields_at_points(
         assert quarter_share(row, quarters, *corners[row["ref_id"]]) > 0.8
         assert FIELD_HA[0] <= row["area_ha"] <= FIELD_HA[1]
         assert row["perimeter_m"] == pytest.approx(960, rel=0.15)
-        assert (row["image"], row["model"]) == (image.name, "classical")
+        assert (row["image"], row["model"]) == (image.name, model)
         assert 0 <= row["score"] <= 1
         assert row["touches_window"] is False
 
@@ -442,7 +443,7 @@ def test_image_without_reference_system(
     path = write_fields_image(tmp_path, UTM, None)
     feedback = QgsProcessingFeedback(False)
     given = {"INPUT": str(path), "PROMPTS": make_points(quarters), "SIMPLIFY": 0,
-             "OUTPUT": "memory:"}  # fmt: skip
+             "MODEL": "classical", "OUTPUT": "memory:"}  # fmt: skip
     results = run_algorithm("segmentprompts", given, feedback=feedback)
     rows = table(results["OUTPUT"])
     assert len(rows) == 4
@@ -516,7 +517,8 @@ def test_a_picture_without_a_place_takes_prompts_either_way(
     prompts = make_layer("Point", "", {}, [(f"Point (60 {sign * 35})", [])])
     results = run_algorithm(
         "segmentprompts",
-        {"INPUT": path, "PROMPTS": prompts, "SIMPLIFY": 0, "OUTPUT": "memory:"},
+        {"INPUT": path, "PROMPTS": prompts, "MODEL": "classical", "SIMPLIFY": 0,
+         "OUTPUT": "memory:"},
     )
     (feature,) = results["OUTPUT"].getFeatures()
     box = feature.geometry().boundingBox()

@@ -1,0 +1,34 @@
+"""All masks that the field model has for one prompt, before any is chosen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+from .field_crops import Decode
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """All m masks that the decoder has for one prompt; three for each level."""
+
+    decodes: Tuple[Decode, ...]
+    """(m,) level and crop of each."""
+    logits: np.ndarray
+    """(m, FINE, FINE) float32 on the crop."""
+    scores: np.ndarray
+    """(m,) float32 0..1: the IoU with the wanted field that the network expects."""
+    traits: np.ndarray
+    """(m, traits) float32: what the network made the scores from."""
+    level: np.ndarray
+    """(m,) int64, position in LEVELS."""
+    area: np.ndarray
+    """(m,) float64, pixels."""
+    similarity: np.ndarray
+    """(m, m) float32, IoU of every two masks, from samples around the prompt."""
+    missed: np.ndarray
+    """(m,) bool: leaves out a foreground point or holds a background point."""
+    box_fit: np.ndarray
+    """(m,) float64 0..1, IoU of the mask's bounding box with the prompt's box; 1 without one."""

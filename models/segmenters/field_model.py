@@ -1,0 +1,244 @@
+"""The field model that ships with Furrow: two ONNX graphs, run by onnxruntime.
+
+The encoder sees an image once. The decoder answers a prompt on crops of several levels at once and
+gives three masks for each (part of a field, field, block of fields), so there are about twelve
+candidates; three that differ are offered. `models/training/network.py` describes the network.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from ...core.fields.segmenter import Embedding, Masks, Prompts
+from .candidates import Candidates
+from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
+from .field_masks import field_mask
+from .onnx_session import open_session
+from .ranking import Ranker, features
+from .selection import frame_overlap, obeyed, pick, sample_points, similarity
+
+MODEL_ID = "furrow-field"
+ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
+RANKER_FILE = f"{MODEL_ID}-ranker.npz"
+WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
+"""Where the files are that ship with Furrow."""
+MASKS_PER_PROMPT = 3
+_MULTIPLE, _LEAST_SIDE = 32, 64
+"""Sides of what the encoder is given, in pixels."""
+_MOST_DECODES = 48
+_NOT_HELD = 0.5
+"""Factor on the score of a mask that does not hold the prompt's anchor."""
+
+
+class FieldModelSegmenter:
+    """The shipped field model; fulfils :class:`furrow.core.fields.segmenter.Segmenter`."""
+
+    id = MODEL_ID
+
+    def __init__(self, folder: Path = WEIGHTS, threads: Optional[int] = None):
+        """Open both graphs and the ranker.
+
+        :param folder: holds ENCODER_FILE and DECODER_FILE, and RANKER_FILE where there is one;
+            without a ranker the network's own scores count.
+        :param threads: of one run of onnxruntime; None: its default.
+        :raises ModelError: onnxruntime or a file is missing.
+        """
+        self._encoder = open_session(folder / ENCODER_FILE, threads)
+        self._decoder = open_session(folder / DECODER_FILE, threads)
+        ranked = (folder / RANKER_FILE).is_file()
+        self._ranker = Ranker.open(folder / RANKER_FILE) if ranked else None
+
+    def encode(self, image: np.ndarray) -> Embedding:
+        """Features of one image, about 75 bytes a pixel.
+
+        :param image: (H, W, 3) uint8, never changed.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
+        height, width = image.shape[:2]
+        grown = ((0, _missing(height)), (0, _missing(width)), (0, 0))
+        padded = np.pad(image, grown, mode="symmetric").transpose(2, 0, 1)[None]
+        names = [output.name for output in self._encoder.get_outputs()]
+        maps = self._encoder.run(names, {"image": padded.astype(np.float32)})
+        data = {
+            name: _cut(values[0], (height, width), padded.shape[2])
+            for name, values in zip(names, maps)
+        }
+        return Embedding(self.id, (height, width), data)
+
+    def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
+        """Three masks for each prompt.
+
+        :param embedding: made by this engine.
+        :return: masks (n, 3, H, W) bool, scores (n, 3) float32 in 0..1.
+        """
+        masks = np.zeros((len(prompts), MASKS_PER_PROMPT, *embedding.shape), dtype=bool)
+        scores = np.zeros((len(prompts), MASKS_PER_PROMPT), dtype=np.float32)
+        for k, candidates in enumerate(self.candidates(embedding, prompts)):
+            expected = self._expected(candidates, prompts[k])
+            masks[k], scores[k] = _offered(candidates, expected, embedding.shape, prompts[k])
+        return Masks(masks, scores)
+
+    def candidates(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Iterator[Candidates]:
+        """All masks of each prompt, before any is chosen.
+
+        :param embedding: made by this engine.
+        """
+        asked = [decodes(embedding.shape, prompt) for prompt in prompts]
+        for start, stop in _chunks([len(levels) for levels in asked]):
+            pairs = [(prompts[k], level) for k in range(start, stop) for level in asked[k]]
+            answers = self._decode(embedding, pairs)
+            row = 0
+            for k in range(start, stop):
+                rows = slice(row, row + len(asked[k]))
+                own = {name: values[rows] for name, values in answers.items()}
+                yield _gathered(own, asked[k], embedding.shape, prompts[k])
+                row = rows.stop
+
+    def _expected(self, candidates: Candidates, prompt: Prompts) -> np.ndarray:
+        """(m,) float 0..1: the IoU with the wanted field that each candidate may have."""
+        if self._ranker is None:
+            return candidates.scores
+        return self._ranker.scores(features(candidates, prompt))
+
+    def _decode(
+        self, embedding: Embedding, pairs: Sequence[Tuple[Prompts, Decode]]
+    ) -> Dict[str, np.ndarray]:
+        names = ["logits", "scores", "traits"]
+        return dict(zip(names, self._decoder.run(names, decoder_inputs(embedding.data, pairs))))
+
+
+def _missing(side: int) -> int:
+    """Pixels by which a side is grown."""
+    return max(-(-side // _MULTIPLE) * _MULTIPLE, _LEAST_SIDE) - side
+
+
+def _cut(values: np.ndarray, shape: Tuple[int, int], padded: int) -> np.ndarray:
+    """(channels, rows, columns) without the cells that lie beyond the image altogether.
+
+    :param padded: rows of the image as the encoder was given it.
+    """
+    stride = padded // values.shape[1]
+    height, width = (-(-side // stride) for side in shape)
+    return np.ascontiguousarray(values[:, :height, :width])
+
+
+def _chunks(sizes: Sequence[int]) -> Iterator[Tuple[int, int]]:
+    """Runs of prompts, start and stop, with at most _MOST_DECODES decodes together."""
+    start, total = 0, 0
+    for k, size in enumerate(sizes):
+        if total + size > _MOST_DECODES and k > start:
+            yield start, k
+            start, total = k, 0
+        total += size
+    if sizes:
+        yield start, len(sizes)
+
+
+def _sigmoid(values: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
+
+
+def _gathered(
+    answers: Dict[str, np.ndarray],
+    levels: Sequence[Decode],
+    shape: Tuple[int, int],
+    prompt: Prompts,
+) -> Candidates:
+    """The candidates of one prompt, described."""
+    logits = answers["logits"]
+    per_level = logits.shape[1]
+    positive = logits > 0
+    area, frames = _extents(positive, levels, shape)
+    samples, weights = _samples(levels, shape, prompt)
+    return Candidates(
+        decodes=tuple(level for level in levels for _ in range(per_level)),
+        logits=logits.reshape(-1, FINE, FINE),
+        scores=_sigmoid(answers["scores"]).ravel(),
+        traits=answers["traits"].reshape(area.size, -1),
+        level=np.repeat([level.level for level in levels], per_level),
+        area=area,
+        similarity=similarity(_sigmoid(_looked_up(logits, levels, samples, -30.0)), weights),
+        missed=_missed(positive, levels, prompt),
+        box_fit=np.ones(area.size) if prompt.box is None else frame_overlap(frames, prompt.box),
+    )
+
+
+def _extents(
+    positive: np.ndarray, levels: Sequence[Decode], shape: Tuple[int, int]
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(m,) areas in pixels and (m, 4) bounding boxes of the masks within the image."""
+    areas: List[float] = []
+    frames: List[Tuple[float, ...]] = []
+    for masks, decode in zip(positive, levels):
+        rows, columns = decode.known(shape)
+        for mask in masks[:, rows, columns]:
+            areas.append(np.count_nonzero(mask) * float(decode.step) ** 2)
+            left, right = _ends(mask.any(axis=0), columns.start, decode.offset[0], decode.step)
+            top, bottom = _ends(mask.any(axis=1), rows.start, decode.offset[1], decode.step)
+            frames.append((left, top, right, bottom))
+    return np.array(areas), np.array(frames)
+
+
+def _ends(line: np.ndarray, start: int, offset: int, step: int) -> Tuple[float, float]:
+    """First and last pixel border of what is True; the same twice where nothing is."""
+    places = np.flatnonzero(line)
+    if not places.size:
+        return 0.0, 0.0
+    first, last = start + int(places[0]), start + int(places[-1]) + 1
+    return float(offset + first * step), float(offset + last * step)
+
+
+def _samples(
+    levels: Sequence[Decode], shape: Tuple[int, int], prompt: Prompts
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Sample points in pixels of the image, and their weights; those beyond it weigh nothing."""
+    offsets, weights = sample_points(GRID / 2 * levels[-1].stride * 2**0.5)
+    points = offsets + np.array(anchor_within(shape, prompt))
+    inside = ((points >= 0) & (points < (shape[1], shape[0]))).all(axis=1)
+    return points[inside], weights[inside]
+
+
+def _looked_up(
+    values: np.ndarray, levels: Sequence[Decode], points: np.ndarray, beyond: float
+) -> np.ndarray:
+    """Values of the candidates at points of the image.
+
+    :param values: (levels, masks, FINE, FINE).
+    :param points: (s, 2) x and y in pixels.
+    :param beyond: value at points off the crop.
+    :return: (levels x masks, s).
+    """
+    found = np.empty((*values.shape[:2], len(points)), values.dtype)
+    for k, decode in enumerate(levels):
+        cells = np.floor((points - decode.offset) / decode.step).astype(np.intp)
+        on = ((cells >= 0) & (cells < FINE)).all(axis=1)
+        x, y = np.clip(cells, 0, FINE - 1).T
+        found[k] = np.where(on, values[k][:, y, x], beyond)
+    return found.reshape(values.shape[0] * values.shape[1], len(points))
+
+
+def _missed(positive: np.ndarray, levels: Sequence[Decode], prompt: Prompts) -> np.ndarray:
+    """(m,) bool: leaves out a foreground point or holds a background point."""
+    held = _looked_up(positive, levels, prompt.points, False)
+    return (held != prompt.foreground).any(axis=1)
+
+
+def _offered(
+    candidates: Candidates, expected: np.ndarray, shape: Tuple[int, int], prompt: Prompts
+) -> Tuple[np.ndarray, np.ndarray]:
+    """(3, H, W) bool from fine to coarse, (3,) scores."""
+    scores = obeyed(expected, candidates.missed, candidates.box_fit)
+    scores = np.where(candidates.area > 0, scores, 0)
+    picked = pick(scores, candidates.similarity, MASKS_PER_PROMPT)
+    masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
+    final = np.zeros(MASKS_PER_PROMPT)
+    for place, k in enumerate(picked):
+        masks[place], held = field_mask(candidates.logits[k], candidates.decodes[k], shape, prompt)
+        final[place] = scores[k] * (1 if held else _NOT_HELD)
+    areas = masks.sum(axis=(1, 2))
+    order = np.argsort(areas, kind="stable")
+    return masks[order], np.where(areas > 0, final, 0)[order]

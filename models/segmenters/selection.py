@@ -1,0 +1,103 @@
+"""Which of the masks that a model has for one prompt are offered: pure functions on arrays.
+
+Masks of different crops and resolutions are compared at sample points around the prompt: in each
+direction their distance grows by a constant factor, so that small masks are told apart as well as
+large ones. A sample weighs as many square pixels as the piece of the plane that it stands for.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import List, Tuple
+
+import numpy as np
+
+RINGS, ANGLES = 20, 32
+SAME = 0.85
+"""Masks with an IoU from this on count as one."""
+_INNERMOST = 1.0
+"""Radius of the first ring in pixels."""
+_GOLDEN = (5**0.5 - 1) / 2
+_POINT_FACTOR = 0.5
+"""On the score, when a mask leaves out a foreground point or holds a background point."""
+_BOX_SHARE = 0.5
+"""Share of the score that depends on the fit to the box."""
+
+
+@lru_cache(maxsize=32)
+def sample_points(reach: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Sample points around (0, 0) and the area that each stands for.
+
+    :param reach: how far the outermost ring reaches, in pixels.
+    :return: (s, 2) float64 x and y in pixels, (s,) float64 square pixels; not to be written to.
+    """
+    span = np.log(max(reach, 2 * _INNERMOST) / _INNERMOST)
+    around = np.arange(ANGLES)
+    # Each direction has rings of its own, so that discs of nearly the same size are told apart.
+    along = (np.arange(RINGS)[:, None] + around * _GOLDEN % 1) / RINGS
+    radii = _INNERMOST * np.exp(along * span)
+    angles = np.broadcast_to(around * (2 * np.pi / ANGLES), radii.shape)
+    offsets = radii[..., None] * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    points = offsets.reshape(-1, 2)
+    weights = radii.ravel() ** 2 * (span / RINGS * 2 * np.pi / ANGLES)
+    points.setflags(write=False)
+    weights.setflags(write=False)
+    return points, weights
+
+
+def similarity(chances: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """IoU of every two masks from their samples; 0 where a mask has none.
+
+    :param chances: (m, s) float 0..1, the chance of each sample to be in each mask.
+    :param weights: (s,) float, the area that each sample stands for.
+    :return: (m, m) float32, symmetric.
+    """
+    sums = chances @ weights
+    # min(a, b) = (a + b - |a - b|) / 2 and max(a, b) = (a + b + |a - b|) / 2.
+    apart = np.abs(chances[:, None] - chances[None]) @ weights
+    both = sums[:, None] + sums[None]
+    return ((both - apart) / np.maximum(both + apart, 1e-9)).astype(np.float32)
+
+
+def obeyed(scores: np.ndarray, missed: np.ndarray, box_fit: np.ndarray) -> np.ndarray:
+    """Scores after what the user has said.
+
+    :param scores: (m,) float 0..1, the expected IoU.
+    :param missed: (m,) bool: leaves out a foreground point or holds a background point.
+    :param box_fit: (m,) float 0..1, IoU of the mask's bounding box with the prompt's; 1 without.
+    :return: (m,) float 0..1.
+    """
+    factor = np.where(missed, _POINT_FACTOR, 1.0)
+    return scores * factor * (1 - _BOX_SHARE + _BOX_SHARE * box_fit)
+
+
+def pick(scores: np.ndarray, alike: np.ndarray, count: int) -> List[int]:
+    """The best masks that differ from each other; where there are too few, the next best.
+
+    :param scores: (m,) float.
+    :param alike: (m, m) IoU of every two masks.
+    :param count: how many to pick; all of them where there are fewer.
+    :return: positions, the best first.
+    """
+    order = np.argsort(-scores, kind="stable").tolist()
+    picked: List[int] = []
+    for k in order:
+        if len(picked) < count and all(alike[k, other] < SAME for other in picked):
+            picked.append(k)
+    spare = [k for k in order if k not in picked]
+    return picked + spare[: max(count - len(picked), 0)]
+
+
+def frame_overlap(frames: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """IoU of rectangles with a box.
+
+    :param frames: (m, 4) x minimum, y minimum, x maximum, y maximum.
+    :param box: (4,) in the same order.
+    :return: (m,) float 0..1.
+    """
+    low = np.maximum(frames[:, :2], box[:2])
+    high = np.minimum(frames[:, 2:], box[2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    sizes = np.clip(frames[:, 2:] - frames[:, :2], 0, None).prod(axis=1)
+    own = np.clip(box[2:] - box[:2], 0, None).prod()
+    return shared / np.maximum(sizes + own - shared, 1e-9)

@@ -1,0 +1,72 @@
+"""The choice among candidates, on numbers alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from furrow.models.segmenters.selection import (
+    ANGLES,
+    RINGS,
+    frame_overlap,
+    obeyed,
+    pick,
+    sample_points,
+    similarity,
+)
+
+
+@pytest.mark.parametrize("reach", [45.0, 181.0, 362.0])
+def test_samples_stand_for_the_whole_disc(reach: float) -> None:
+    points, weights = sample_points(reach)
+    assert points.shape == (RINGS * ANGLES, 2) and weights.shape == (RINGS * ANGLES,)
+    assert weights.sum() == pytest.approx(np.pi * reach**2, rel=0.03)
+    assert 0.9 * reach < np.hypot(*points.T).max() <= reach
+
+
+@pytest.mark.parametrize(("inner", "outer"), [(5, 10), (20, 40), (60, 90), (30, 33)])
+def test_similarity_of_discs_is_the_ratio_of_their_areas(inner: float, outer: float) -> None:
+    points, weights = sample_points(362.0)
+    distance = np.hypot(*points.T)
+    discs = np.stack([distance < inner, distance < outer]).astype(float)
+    alike = similarity(discs, weights)
+    assert alike[0, 1] == pytest.approx((inner / outer) ** 2, abs=0.04)
+    assert alike.dtype == np.float32 and np.array_equal(alike, alike.T)
+    assert np.allclose(np.diag(alike), 1)
+
+
+def test_similarity_of_squares_off_the_centre() -> None:
+    points, weights = sample_points(181.0)
+    x, y = points.T
+    left, right = (x > -30) & (x < 10), (x > -10) & (x < 30)
+    rows = np.abs(y) < 20
+    alike = similarity(np.stack([left & rows, right & rows, x > 1e3]).astype(float), weights)
+    assert alike[0, 1] == pytest.approx(1 / 3, abs=0.08)
+    assert alike[0, 2] == pytest.approx(0) and alike[2, 2] == pytest.approx(0)
+
+
+def test_the_best_is_picked_then_others_that_differ() -> None:
+    alike = np.eye(4)
+    alike[0, 1] = alike[1, 0] = 0.9
+    assert pick(np.array([0.8, 0.7, 0.2, 0.5]), alike, 3) == [0, 3, 2]
+    assert pick(np.array([0.6, 0.7, 0.2, 0.5]), alike, 2) == [1, 3]
+
+
+def test_alike_masks_fill_up_in_order_of_their_scores() -> None:
+    assert pick(np.array([0.2, 0.9, 0.5, 0.4]), np.ones((4, 4)), 3) == [1, 2, 3]
+    assert pick(np.array([0.2, 0.9]), np.ones((2, 2)), 3) == [1, 0]
+
+
+def test_equal_scores_keep_their_order() -> None:
+    assert pick(np.full(4, 0.5), np.eye(4), 3) == [0, 1, 2]
+
+
+def test_points_and_boxes_lower_scores() -> None:
+    scores, missed = np.array([0.8, 0.8, 0.8]), np.array([False, True, False])
+    found = obeyed(scores, missed, np.array([1.0, 1.0, 0.0]))
+    assert found == pytest.approx([0.8, 0.4, 0.4])
+
+
+def test_overlap_of_frames() -> None:
+    frames = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]], float)
+    assert frame_overlap(frames, np.array([0.0, 0, 10, 10])) == pytest.approx([1, 1 / 3, 0, 0])
