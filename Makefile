@@ -20,10 +20,10 @@ XVFB         := xvfb-run -a -s "-screen 0 1400x900x24"
 HEADLESS     := QT_QPA_PLATFORM=offscreen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system link demo test run lint bench package deploy translations clean
+.PHONY: help setup system link demo test run lint bench bench-segmenters package deploy translations clean
 
 help: ## list the targets
-	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
 
 setup: system .venv/.done link ## install QGIS (Debian) and the development tools into .venv
 
@@ -82,10 +82,13 @@ lint: setup ## check style, QGIS rules and what plugins.qgis.org scans for
 	git ls-files -z -co --exclude-standard -- . ':!tests' ':!bench' ':!demo' ':!docs' | xargs -0 $(PY) -m detect_secrets.pre_commit_hook || status=1; \
 	exit $$status
 
-bench: setup ## measure speed and quality (every bench/*.py)
-	@set -e; found=; for script in bench/*.py; do \
+bench: setup ## measure speed and quality (every bench/bench_*.py)
+	@set -e; found=; for script in bench/bench_*.py; do \
 	  test -f "$$script" || continue; found=1; echo "== $$script"; $(HEADLESS) $(PY) "$$script" </dev/null; done; \
-	test -n "$$found" || echo "There is no bench/*.py yet."
+	test -n "$$found" || echo "There is no bench/bench_*.py yet."
+
+bench-segmenters: setup ## measure all segmentation engines on all labelled sets (ARGS="--engine ID --no-speed")
+	@$(HEADLESS) $(PY) bench/bench_segmenters.py $(ARGS) </dev/null
 
 package: setup ## write build/furrow.zip from the last commit, ready for plugins.qgis.org
 	@git diff --quiet HEAD -- || echo "Note: changes that are not committed are left out."
