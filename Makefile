@@ -20,7 +20,7 @@ XVFB         := xvfb-run -a -s "-screen 0 1400x900x24"
 HEADLESS     := QT_QPA_PLATFORM=offscreen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system link demo test run lint bench bench-segmenters package deploy translations clean
+.PHONY: help setup system link demo test run lint bench bench-segmenters train-field-model test-training scene-sheet package deploy translations clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -89,6 +89,28 @@ bench: setup ## measure speed and quality (every bench/bench_*.py)
 
 bench-segmenters: setup ## measure all segmentation engines on all labelled sets (ARGS="--engine ID --no-speed")
 	@$(HEADLESS) $(PY) bench/bench_segmenters.py $(ARGS) </dev/null
+
+TRAINING := PYTHONPATH=build/plugins $(HEADLESS) $(PY) -m furrow.models.training
+RUN      ?= build/field-model
+START    ?= models/training/field_network.npz
+TRAIN    ?= --steps 6000
+
+.venv/.training: .venv/.done requirements-training.txt
+	@$(PY) -m pip install -q --no-input --disable-pip-version-check -c constraints.txt -r requirements-training.txt
+	@touch $@
+
+train-field-model: setup .venv/.training ## train the field model, or go on with it (TRAIN="--steps N --rate R"; START= from nothing)
+	@$(TRAINING) scenes $(RUN)/scenes </dev/null
+	@$(TRAINING) train $(RUN) --scenes $(RUN)/scenes $(if $(START),--start $(START)) $(TRAIN) </dev/null
+	@$(TRAINING) export $(RUN) --output $(RUN)/weights </dev/null
+	@$(TRAINING) rank $(RUN)/weights --scenes $(RUN)/scenes </dev/null
+	@echo "The model is in $(RUN)/weights; copy it to models/weights when make bench-segmenters likes it."
+
+test-training: setup .venv/.training ## run the tests of the training, which need torch
+	@$(HEADLESS) $(PY) -m pytest tests/models/training $(PYTEST_ARGS) </dev/null
+
+scene-sheet: setup .venv/.training ## draw scenes that the field model is trained on beside their truth
+	@$(TRAINING) sheet build/scenes.png </dev/null && echo "See build/scenes.png"
 
 package: setup ## write build/furrow.zip from the last commit, ready for plugins.qgis.org
 	@git diff --quiet HEAD -- || echo "Note: changes that are not committed are left out."

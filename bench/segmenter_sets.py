@@ -26,7 +26,7 @@ ONTARIO_FITTED = ("1921", "1924")
 """Patches that the classical engine's constants were fitted on."""
 
 GENERATED_SEED = 900_000
-"""Seeds of training scenes lie below."""
+"""Training scenes have seeds from 1,000,000 on."""
 GENERATED_SCENES = 24
 GENERATED_SIZE = 256
 GENERATED_FIELDS = 8

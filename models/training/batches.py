@@ -19,13 +19,13 @@ from .prompting import Question, levels_for, origin, questions, target
 from .sampling import RealPicture, Sample, augmented, boundaries
 from .scene_pool import ScenePool
 
-SHAPES: Tuple[Tuple[int, int, int], ...] = ((128, 16, 2), (192, 8, 4), (256, 4, 8))
+SHAPES: Tuple[Tuple[int, int, int], ...] = ((128, 15, 3), (192, 7, 6), (256, 4, 11))
 """Side of the crops, crops and prompts per crop: each about as much work as the others."""
 _SHAPE_SHARES = (0.5, 0.33, 0.17)
 
 
 class Batch(NamedTuple):
-    """Tensors of b pictures and n decodes; each prompt is decoded at two levels."""
+    """Tensors of b pictures and n decodes; some prompts are decoded at two levels."""
 
     images: Tensor
     """(b, 3, S, S) float32, 0..255."""
@@ -50,7 +50,7 @@ class Batch(NamedTuple):
     outside: Tensor
     """(n, 3) float32: area of the truth beyond the crop."""
     question: Tensor
-    """(n,) int64: decodes of the same prompt have the same number."""
+    """(n,) int64 from 0 on: decodes of the same prompt have the same number."""
     real: Tensor
     """(n,) bool: on a real picture."""
     nested: Tensor

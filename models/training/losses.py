@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from .batches import Batch, inside_cells
-from .network import MASKS, Answers
+from .network import Answers
 
 FIELD = 1
 """Position of the mask that is the field; 0 is a part of it, 2 a block around it."""
@@ -88,7 +88,20 @@ def _score_loss(scores: Tensor, overlaps: Tensor) -> Tensor:
 
 def _ranking_loss(scores: Tensor, overlaps: Tensor, question: Tensor) -> Tensor:
     """How much IoU is lost by taking masks as their scores say, among all answers to a prompt."""
+    known, truth = by_question(scores, question, -1e4), by_question(overlaps, question, 0.0)
+    taken = (torch.softmax(2 * known, 1) * truth).sum(1)
+    return (truth.amax(1) - taken).mean()
+
+
+def by_question(values: Tensor, question: Tensor, missing: float) -> Tensor:
+    """(n, MASKS) of the decodes -> (prompts, 2 MASKS): all answers to a prompt in one row.
+
+    :param missing: stands where a prompt was decoded at one level only.
+    """
     order = torch.argsort(question, stable=True)
-    pairs = scores[order].view(-1, 2 * MASKS), overlaps[order].view(-1, 2 * MASKS)
-    taken = (torch.softmax(2 * pairs[0], 1) * pairs[1]).sum(1)
-    return (pairs[1].amax(1) - taken).mean()
+    ordered = question[order]
+    second = torch.zeros_like(ordered)
+    second[1:] = (ordered[1:] == ordered[:-1]).long()
+    rows = values.new_full((int(question.max()) + 1, 2, values.shape[1]), missing)
+    rows[ordered, second] = values[order]
+    return rows.flatten(1)

@@ -15,6 +15,8 @@ POINTS = 8
 COMFORT = 11.0
 """Side of a field in cells that a level is best at."""
 _LEAST_PIXELS = 25
+_RIVALS = 0.4
+"""Share of the prompts that are decoded at a second level too."""
 _PARTS, _FIELDS, _BLOCKS = range(3)
 
 
@@ -128,13 +130,17 @@ def _loose_box(mask: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return box + loose * rng.normal(0, 0.03 * sides + 0.4).astype(np.float32)
 
 
-def levels_for(question: Question, rng: np.random.Generator) -> Tuple[int, int]:
-    """Two different positions in LEVELS: where the field fits best, and a rival."""
+def levels_for(question: Question, rng: np.random.Generator) -> Tuple[int, ...]:
+    """Positions in LEVELS to decode at: where the field fits best, and sometimes a rival.
+
+    The masks of a level that does not fit teach little, but its scores have to learn their place.
+    """
     best = best_level(question)
+    if rng.random() > _RIVALS:
+        return (best,)
     steps = np.array([abs(k - best) for k in range(len(LEVELS))], float)
     weights = np.where(steps == 0, 0, np.where(steps == 1, 1.0, np.where(steps == 2, 0.35, 0.1)))
-    other = int(rng.choice(len(LEVELS), p=weights / weights.sum()))
-    return best, other
+    return best, int(rng.choice(len(LEVELS), p=weights / weights.sum()))
 
 
 def best_level(question: Question) -> int:

@@ -20,7 +20,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from .batches import Batch, BatchStream, Sources, inside_cells, make_batch
-from .losses import FIELD, losses, true_overlaps
+from .losses import FIELD, by_question, losses, true_overlaps
 from .network import Answers, Clicks, FieldNetwork, crop
 from .prompting import correction
 
@@ -177,10 +177,9 @@ def _figures(batch: Batch, answers: Answers) -> Dict[str, float]:
     """IoU of the mask that scores best, and of the best mask, on real and generated pictures."""
     inside = inside_cells(batch.images.shape[-1], batch.level, batch.origin)
     overlaps = true_overlaps(answers.logits, batch, inside)
-    order = torch.argsort(batch.question, stable=True)
-    scores = answers.scores[order].flatten().view(-1, 6)
-    grouped = overlaps[order].flatten().view(-1, 6)
-    real = batch.real[order].view(-1, 2)[:, 0]
+    scores = by_question(answers.scores, batch.question, -1e4)
+    grouped = by_question(overlaps, batch.question, 0.0)
+    real = by_question(batch.real[:, None], batch.question, False)[:, 0]
     chosen = grouped.gather(1, scores.argmax(1, keepdim=True))[:, 0]
     best = grouped.amax(1)
     return {
