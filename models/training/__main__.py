@@ -65,11 +65,12 @@ def _draw_sheet(given: argparse.Namespace) -> None:
 def _train(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
-    trainer = Trainer(given.folder, Schedule(given.steps, given.rate), given.device)
+    schedule = Schedule(given.steps, given.rate)
+    trainer = Trainer(given.folder, schedule, given.device, given.member)
     if not trainer.resume() and given.start:
         trainer.start_from(given.start)
     learned, aside = sources(given.scenes, given.data, given.real_share)
-    run(trainer, learned, validation(aside))
+    run(trainer, learned, validation(aside) if given.member == 0 else None)
 
 
 def _export(given: argparse.Namespace) -> None:
@@ -128,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--rate", type=float, default=1e-3)
     train.add_argument("--real-share", type=float, default=0.35)
     train.add_argument("--threads", type=int, default=2)
+    train.add_argument("--member", type=int, default=0, help="number of this process of the run")
     train.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     train.set_defaults(work=_train)
 

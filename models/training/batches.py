@@ -158,7 +158,7 @@ def _edges_known(sample: Sample) -> np.ndarray:
 class BatchStream(IterableDataset):
     """Batches first, first + 1, ... of a seed, shared out among the loader's processes."""
 
-    def __init__(self, sources: Sources, seed: int, first: int) -> None:
+    def __init__(self, sources: Sources, seed: Sequence[int], first: int) -> None:
         super().__init__()
         self.sources, self.seed, self.first = sources, seed, first
 
@@ -167,7 +167,7 @@ class BatchStream(IterableDataset):
         step = worker.num_workers if worker else 1
         number = self.first + (worker.id if worker else 0)
         while True:
-            yield make_batch(self.sources, (self.seed, number))
+            yield make_batch(self.sources, (*self.seed, number))
             number += step
 
 

@@ -1,8 +1,13 @@
 """Training of the field model: resumable at any moment, on a CPU or a GPU.
 
-The state lives in one folder: checkpoint.pt (weights, their running mean, the optimiser, the
-step), log.csv (one line per REPORT steps) and best.npz. A checkpoint replaces the one before only
-when it is written whole, so a kill at any time loses at most the steps since the last one.
+The state lives in one folder: checkpoint_0.pt (weights, their running mean, the optimiser, the
+step), log_0.csv (one line per REPORT steps) and validation.csv. A checkpoint replaces the one
+before only when it is written whole, so a kill at any time loses at most the steps since then.
+
+On a CPU two processes with one thread each learn more than one process with two. Members of a run
+share the folder, each with its own number and its own batches; every MEET steps a member moves its
+weights half way to the mean of those that the others left there last. Nobody waits for anybody
+(elastic averaging, Zhang, Choromanska and LeCun 2015), so a member may be slow or killed.
 """
 
 from __future__ import annotations
@@ -24,8 +29,8 @@ from .losses import FIELD, by_question, losses, true_overlaps
 from .network import Answers, Clicks, FieldNetwork, crop
 from .prompting import correction
 
-REPORT, KEEP = 50, 50
-"""Steps between lines of the log, and between checkpoints."""
+REPORT, KEEP, MEET = 50, 50, 20
+"""Steps between lines of the log, between checkpoints, and between meetings of members."""
 MEAN_DECAY = 0.998
 _CORRECTED = 0.3
 
@@ -53,8 +58,12 @@ class Schedule:
 class Trainer:
     """The state of a run and one step of it."""
 
-    def __init__(self, folder: Path, schedule: Schedule, device: str = "cpu") -> None:
+    def __init__(
+        self, folder: Path, schedule: Schedule, device: str = "cpu", member: int = 0
+    ) -> None:
         self.folder, self.schedule, self.device = folder, schedule, torch.device(device)
+        self.member = member
+        self._met: Dict[Path, float] = {}
         torch.manual_seed(schedule.seed)
         self.network = FieldNetwork().to(self.device, memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.network).eval()
@@ -66,8 +75,11 @@ class Trainer:
     # ---------------------------------------------------------------------------- checkpoints
 
     def resume(self) -> bool:
-        """Go on from the folder's checkpoint; False where there is none."""
-        path = self.folder / "checkpoint.pt"
+        """Go on from the folder's checkpoint; False where there is none.
+
+        A member that is new begins as the first one is.
+        """
+        path = self._checkpoint if self._checkpoint.is_file() else self.folder / "checkpoint_0.pt"
         if not path.is_file():
             return False
         state = torch.load(path, map_location=self.device, weights_only=True)
@@ -77,29 +89,50 @@ class Trainer:
         self.step = int(state["step"])
         return True
 
+    @property
+    def _checkpoint(self) -> Path:
+        return self.folder / f"checkpoint_{self.member}.pt"
+
     def keep(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "network": self.network.state_dict(),
             "mean": self.mean.state_dict(),
             "optimiser": self.optimiser.state_dict(),
             "step": self.step,
         }
-        new = self.folder / "checkpoint.new"
-        torch.save(state, new)
-        new.replace(self.folder / "checkpoint.pt")
+        _save(state, self._checkpoint)
 
     def start_from(self, path: Path) -> None:
         """Begin with the weights of a file (.npz, as `save_weights` writes them)."""
         load_weights(self.network, path)
         self.mean.load_state_dict(self.network.state_dict())
 
+    @torch.no_grad()
+    def meet(self) -> int:
+        """Leave the weights for other members and move half way to the mean of theirs.
+
+        :return: how many others have left weights since the last meeting.
+        """
+        own = self.folder / f"weights_{self.member}.pt"
+        _save({"network": self.network.state_dict(), "step": self.step}, own)
+        left = [path for path in self.folder.glob("weights_*.pt") if path != own]
+        fresh = {path: path.stat().st_mtime for path in left}
+        fresh = {path: time for path, time in fresh.items() if time != self._met.get(path)}
+        self._met.update(fresh)
+        others = [torch.load(p, map_location=self.device, weights_only=True) for p in fresh]
+        for name, value in self.network.state_dict().items():
+            if others and value.dtype.is_floating_point:
+                value.lerp_(torch.stack([o["network"][name] for o in others]).mean(0), 0.5)
+        # The schedule follows the fastest, so that all of them end together.
+        self.step = max([self.step, *(int(other["step"]) for other in others)])
+        return len(others)
+
     # -------------------------------------------------------------------------------- learning
 
     def learn(self, batch: Batch) -> Dict[str, float]:
         """One step; returns figures for the log."""
-        rng = np.random.default_rng([self.schedule.seed, self.step, 1])
+        rng = np.random.default_rng([self.schedule.seed, self.step, self.member, 1])
         batch = Batch(*(value.to(self.device) for value in batch))
         self.network.train()
         features = self.network.encoder(batch.images.contiguous(memory_format=torch.channels_last))
@@ -202,18 +235,22 @@ def run(
     workers: int = 1,
 ) -> None:
     """Train to the end of the schedule, keeping checkpoints, a log and validation figures."""
-    stream = BatchStream(sources, trainer.schedule.seed, trainer.step)
+    seed = (trainer.schedule.seed, trainer.member)
+    stream = BatchStream(sources, seed, trainer.step)
     loader = DataLoader(stream, batch_size=None, num_workers=workers, prefetch_factor=4)
     seen: List[Dict[str, float]] = []
     start = time.perf_counter()
-    for batch in _until(loader, trainer):
+    for number, batch in enumerate(_until(loader, trainer), start=1):
         seen.append(trainer.learn(batch))
-        if trainer.step % REPORT == 0:
+        if len(seen) == REPORT:
             _log(trainer, seen, (time.perf_counter() - start) / len(seen))
             seen, start = [], time.perf_counter()
-        if trainer.step % KEEP == 0 or trainer.step == trainer.schedule.steps:
+        done = trainer.step >= trainer.schedule.steps
+        if number % KEEP == 0 or done:
             trainer.keep()
-        if validate and trainer.step % validate_every == 0:
+        if number % MEET == 0 and not done:
+            trainer.meet()
+        if validate and (number % validate_every == 0 or done):
             _append(trainer.folder / "validation.csv", trainer.step, validate(trainer.mean))
             start = time.perf_counter()
 
@@ -246,8 +283,16 @@ def _until(loader: DataLoader, trainer: Trainer) -> Iterator[Batch]:
 def _log(trainer: Trainer, seen: List[Dict[str, float]], seconds: float) -> None:
     figures = {name: float(np.nanmean([row[name] for row in seen])) for name in seen[0]}
     figures["seconds_per_step"] = seconds
-    _append(trainer.folder / "log.csv", trainer.step, figures)
+    _append(trainer.folder / f"log_{trainer.member}.csv", trainer.step, figures)
     print(trainer.step, " ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
+
+
+def _save(state: Dict[str, object], path: Path) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    torch.save(state, new)
+    new.replace(path)
 
 
 def _append(path: Path, step: int, figures: Dict[str, float]) -> None:

@@ -30,7 +30,7 @@ def sources() -> Sources:
 
 def test_batches_depend_on_their_number_only(sources: Sources) -> None:
     direct = make_batch(sources, (7, 3))
-    stream = iter(BatchStream(sources, 7, 2))
+    stream = iter(BatchStream(sources, (7,), 2))
     next(stream)
     for one, two in zip(direct, next(stream)):
         assert torch.equal(one, two)
@@ -108,12 +108,40 @@ def test_a_killed_run_goes_on_exactly(tmp_path: Path, sources: Sources) -> None:
     first.learn(batches[0])
     first.learn(batches[1])
     first.keep()
-    (tmp_path / "b" / "checkpoint.new").write_bytes(b"half written when it was killed")
+    (tmp_path / "b" / "checkpoint_0.new").write_bytes(b"half written when it was killed")
     second = Trainer(tmp_path / "b", schedule)
     assert second.resume()
     assert second.step == 2
     second.learn(batches[2])
     assert torch.allclose(state(whole), state(second), atol=1e-5)
+
+
+def test_members_of_a_run_move_towards_each_other(tmp_path: Path, sources: Sources) -> None:
+    schedule = Schedule(steps=100, warm=1)
+    one, two = (Trainer(tmp_path, schedule, member=k) for k in (0, 1))
+    for parameter in one.network.parameters():
+        parameter.data.fill_(1.0)
+    for parameter in two.network.parameters():
+        parameter.data.fill_(3.0)
+    one.step = 40
+    assert one.meet() == 0
+    assert two.meet() == 1
+    assert two.step == 40
+    assert two.meet() == 0, "the same weights do not count twice"
+    assert one.meet() == 1
+    means = [next(trainer.network.parameters()).mean().item() for trainer in (one, two)]
+    assert means == pytest.approx([1.5, 2.0])
+
+
+def test_a_new_member_begins_as_the_first_one_is(tmp_path: Path) -> None:
+    first = Trainer(tmp_path, Schedule(10))
+    next(first.network.parameters()).data.fill_(7.0)
+    first.step = 5
+    first.keep()
+    second = Trainer(tmp_path, Schedule(10), member=1)
+    assert second.resume()
+    assert second.step == 5
+    assert next(second.network.parameters()).mean() == 7
 
 
 def test_it_learns_a_batch_by_heart(tmp_path: Path, sources: Sources) -> None:
