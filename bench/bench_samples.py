@@ -36,6 +36,8 @@ SETTINGS: Tuple[Dict[str, object], ...] = (
     {"DATES": 5},
     {"MASK_RULE": "finest"},
     {"MASK_RULE": "balanced"},
+    {"MODEL": "classical"},
+    {"MODEL": "classical", "DATES": 1},
 )
 """The defaults first, then what else was tried."""
 

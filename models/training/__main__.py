@@ -12,6 +12,7 @@ The targets `train-field-model` and `scene-sheet` of the Makefile call it with t
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Tuple
 
@@ -88,13 +89,13 @@ def _export(given: argparse.Namespace) -> None:
 def _rank(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     learned, aside = sources(given.scenes, given.data, 0.5)
+    fresh = ScenePool.open(given.scenes)
+    learned, aside = replace(learned, scenes=fresh), replace(aside, scenes=fresh)
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
     segmenter = FieldModelSegmenter(given.folder, given.threads)
-    # Of the pictures that the network has learned only few: its scores are too good there.
-    parts = [
-        judged(segmenter, aside, given.pictures, 1),
-        judged(segmenter, learned, given.pictures // 2, 2),
-    ]
+    # Of the pictures that the network has learned only few: its masks are too good there.
+    parts = [judged(segmenter, aside, given.pictures, 1)]
+    parts.append(judged(segmenter, learned, given.pictures // 2, 2))
     weights = np.concatenate([np.full(len(part.real), w) for part, w in zip(parts, (1.0, 0.5))])
     ranker = fit(Judged.joined(parts), weights)
     test = judged(segmenter, aside, given.pictures // 6, 3)
@@ -141,7 +142,7 @@ def _parser() -> argparse.ArgumentParser:
 
     rank = commands.add_parser("rank", help="fit the ranker")
     rank.add_argument("folder", type=Path, help="of the ONNX files")
-    rank.add_argument("--scenes", type=Path, required=True, help="folder of training scenes")
+    rank.add_argument("--scenes", type=Path, required=True, help="scenes not trained on")
     rank.add_argument("--data", type=Path, default=Path("../shared/data"))
     rank.add_argument("--pictures", type=int, default=600)
     rank.add_argument("--threads", type=int, default=2)

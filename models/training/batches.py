@@ -21,7 +21,7 @@ from .scene_pool import ScenePool
 
 SHAPES: Tuple[Tuple[int, int, int], ...] = ((128, 15, 3), (192, 7, 6), (256, 4, 11))
 """Side of the crops, crops and prompts per crop: each about as much work as the others."""
-_SHAPE_SHARES = (0.5, 0.33, 0.17)
+_SHAPE_SHARES = (0.4, 0.35, 0.25)
 
 
 class Batch(NamedTuple):
