@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Tuple
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -66,7 +66,7 @@ def _draw_sheet(given: argparse.Namespace) -> None:
 def _train(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
-    schedule = Schedule(given.steps, given.rate)
+    schedule = Schedule(given.steps, given.rate, fall=given.fall)
     trainer = Trainer(given.folder, schedule, given.device, given.member)
     if not trainer.resume() and given.start:
         trainer.start_from(given.start)
@@ -128,6 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--start", type=Path, help="weights (.npz) to begin a new run with")
     train.add_argument("--steps", type=int, default=6000, help="of the whole run")
     train.add_argument("--rate", type=float, default=1e-3)
+    train.add_argument("--fall", type=float, default=0.35, help="share of steps with falling rate")
     train.add_argument("--real-share", type=float, default=0.35)
     train.add_argument("--threads", type=int, default=2)
     train.add_argument("--member", type=int, default=0, help="number of this process of the run")
@@ -150,9 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main() -> None:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Read the arguments and do what they ask for."""
-    given = _parser().parse_args()
+    given = _parser().parse_args(arguments)
     given.work(given)
 
 

@@ -33,8 +33,8 @@ class ScenePool:
         return [cls(*(np.load(path, mmap_mode="r") for path in pair)) for pair in pairs]
 
     def split(self, kept_aside: float) -> Tuple[ScenePool, ScenePool]:
-        """The scenes to learn from, and the last ones, kept aside for validation."""
-        border = round(len(self.images) * (1 - kept_aside))
+        """The scenes to learn from, and the last ones, one at least, kept aside for validation."""
+        border = min(round(len(self.images) * (1 - kept_aside)), len(self.images) - 1)
         first = ScenePool(self.images[:border], self.labels[:border])
         return first, ScenePool(self.images[border:], self.labels[border:])
 

@@ -268,7 +268,7 @@ def validation(sources: Sources, batches: int = 10) -> Callable[[nn.Module], Dic
             features = network.encoder(moved.images)
             crops = crop(features, moved.picture, moved.level, moved.origin)
             rows.append(_figures(moved, network.decoder(crops, _clicks(moved))))
-        return {name: float(np.nanmean([row[name] for row in rows])) for name in rows[0]}
+        return _averages(rows)
 
     return measure
 
@@ -281,10 +281,16 @@ def _until(loader: DataLoader, trainer: Trainer) -> Iterator[Batch]:
 
 
 def _log(trainer: Trainer, seen: List[Dict[str, float]], seconds: float) -> None:
-    figures = {name: float(np.nanmean([row[name] for row in seen])) for name in seen[0]}
-    figures["seconds_per_step"] = seconds
+    figures = {**_averages(seen), "seconds_per_step": seconds}
     _append(trainer.folder / f"log_{trainer.member}.csv", trainer.step, figures)
     print(trainer.step, " ".join(f"{k} {v:.3f}" for k, v in figures.items()), flush=True)
+
+
+def _averages(rows: List[Dict[str, float]]) -> Dict[str, float]:
+    """Means by name; a figure that a batch does not have (NaN) does not count."""
+    table = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    known = {name: values[np.isfinite(values)] for name, values in table.items()}
+    return {name: float(values.mean()) if len(values) else np.nan for name, values in known.items()}
 
 
 def _save(state: Dict[str, object], path: Path) -> None:

@@ -1,0 +1,45 @@
+# ruff: noqa: E402 (what needs torch is imported only where it is there)
+"""From nothing to a model that runs in QGIS, by the commands that make train-field-model calls."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="training needs torch: make test-training")
+pytest.importorskip("onnx", reason="the export needs onnx: make test-training")
+
+from matplotlib.image import imread
+
+from furrow.core.fields.segmenter import Prompts
+from furrow.models.segmenters.field_model import FieldModelSegmenter
+from furrow.models.training import scene_pool
+from furrow.models.training.__main__ import main
+
+
+def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene_pool, "CHUNK", 4)
+    scenes, run, weights = tmp_path / "scenes", tmp_path / "a run", tmp_path / "weights"
+    nowhere = ["--data", str(tmp_path / "no data")]
+    main(["scenes", str(scenes), "--count", "8"])
+    train = ["train", str(run), "--scenes", str(scenes), "--threads", "1", *nowhere]
+    main([*train, "--steps", "1"])
+    main([*train, "--steps", "2"])
+    with (run / "validation.csv").open() as handle:
+        assert [row["step"] for row in csv.DictReader(handle)] == ["1", "2"]
+    main(["export", str(run), "--output", str(weights)])
+    main(["rank", str(weights), "--scenes", str(scenes), "--pictures", "6", *nowhere])
+    segmenter = FieldModelSegmenter(weights, 1)
+    image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
+    answer = segmenter.predict(segmenter.encode(image), [Prompts.click(40.0, 30.0)])
+    assert answer.masks.shape == (1, 3, 70, 90)
+
+
+def test_the_sheet_shows_scenes(tmp_path: Path) -> None:
+    main(["sheet", str(tmp_path / "new" / "sheet.png"), "--size", "96", "--count", "4"])
+    sheet = imread(tmp_path / "new" / "sheet.png")
+    assert min(sheet.shape[:2]) > 2 * 96
+    assert sheet[..., :3].std() > 0.05
