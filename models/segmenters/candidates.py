@@ -32,3 +32,5 @@ class Candidates:
     """(m,) bool: leaves out a foreground point or holds a background point."""
     box_fit: np.ndarray
     """(m,) float64 0..1, IoU of the mask's bounding box with the prompt's box; 1 without one."""
+    edges: np.ndarray
+    """(m, MEASURES) float32: how much of an edge there is along the outline and within."""

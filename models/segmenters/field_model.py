@@ -14,6 +14,7 @@ import numpy as np
 
 from ...core.fields.segmenter import Embedding, Masks, Prompts
 from .candidates import Candidates
+from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
 from .field_masks import field_mask
 from .onnx_session import open_session
@@ -67,6 +68,7 @@ class FieldModelSegmenter:
             name: _cut(values[0], (height, width), padded.shape[2])
             for name, values in zip(names, maps)
         }
+        data["edges"] = _sigmoid(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
         return Embedding(self.id, (height, width), data)
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
@@ -95,7 +97,7 @@ class FieldModelSegmenter:
             for k in range(start, stop):
                 rows = slice(row, row + len(asked[k]))
                 own = {name: values[rows] for name, values in answers.items()}
-                yield _gathered(own, asked[k], embedding.shape, prompts[k])
+                yield _gathered(own, asked[k], embedding, prompts[k])
                 row = rows.stop
 
     def _expected(self, candidates: Candidates, prompt: Prompts) -> np.ndarray:
@@ -145,10 +147,11 @@ def _sigmoid(values: np.ndarray) -> np.ndarray:
 def _gathered(
     answers: Dict[str, np.ndarray],
     levels: Sequence[Decode],
-    shape: Tuple[int, int],
+    embedding: Embedding,
     prompt: Prompts,
 ) -> Candidates:
     """The candidates of one prompt, described."""
+    shape = embedding.shape
     logits = answers["logits"]
     per_level = logits.shape[1]
     positive = logits > 0
@@ -164,6 +167,7 @@ def _gathered(
         similarity=similarity(_sigmoid(_looked_up(logits, levels, samples, -30.0)), weights),
         missed=_missed(positive, levels, prompt),
         box_fit=np.ones(area.size) if prompt.box is None else frame_overlap(frames, prompt.box),
+        edges=edge_evidence(embedding.data["edges"], positive, levels, shape),
     )
 
 

@@ -85,7 +85,8 @@ def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
     ]
     head = np.eye(3)[np.arange(len(scores)) % 3]
     context = np.broadcast_to(_prompt_features(prompt), (len(scores), 3))
-    columns = [np.stack(own, axis=1), head, context, _agreement(candidates), candidates.traits]
+    own_side = [np.stack(own, axis=1), head, context, candidates.edges]
+    columns = [*own_side, _agreement(candidates), candidates.traits]
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from furrow.core.fields.segmenter import Prompts
 from furrow.models.segmenters.candidates import Candidates
+from furrow.models.segmenters.edge_evidence import MEASURES
 from furrow.models.segmenters.field_crops import FINE, Decode
 from furrow.models.segmenters.ranking import Ranker, features
 
@@ -30,6 +31,7 @@ def candidates(count: int = 6) -> Candidates:
         similarity=alike.astype(np.float32),
         missed=np.zeros(count, bool),
         box_fit=np.ones(count),
+        edges=rng.random((count, MEASURES)).astype(np.float32),
     )
 
 
@@ -61,6 +63,7 @@ def test_features_do_not_depend_on_other_prompts_order_of_candidates() -> None:
         known.similarity[np.ix_(order, order)],
         known.missed[order],
         known.box_fit[order],
+        known.edges[order],
     )
     prompt = Prompts.click(5, 5)
     np.testing.assert_allclose(features(swapped, prompt), features(known, prompt)[order], rtol=1e-5)
