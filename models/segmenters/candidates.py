@@ -12,7 +12,8 @@ from .field_crops import Decode
 
 @dataclass(frozen=True)
 class Candidates:
-    """All m masks that the decoder has for one prompt; three for each level."""
+    """All m masks that the decoder has for one prompt; three for each level that it was
+    decoded at."""
 
     decodes: Tuple[Decode, ...]
     """(m,) level and crop of each."""
@@ -22,8 +23,8 @@ class Candidates:
     """(m,) float32 0..1: the IoU with the wanted field that the network expects."""
     traits: np.ndarray
     """(m, traits) float32: what the network made the scores from."""
-    level: np.ndarray
-    """(m,) int64, position in LEVELS."""
+    stride: np.ndarray
+    """(m,) float64, pixels of a cell: tells the levels apart, also those of a closer look."""
     area: np.ndarray
     """(m,) float64, pixels."""
     similarity: np.ndarray

@@ -42,8 +42,8 @@ def _on_crop(
     chances: np.ndarray, decode: Decode, shape: Tuple[int, int]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(FINE, FINE) the strongest edge in each fine cell, and whether the cell is in the image."""
-    pooled = _pooled(chances, max(decode.step // LEVELS[0], 1))
-    side = decode.step if decode.step > LEVELS[0] else LEVELS[0]
+    pooled = _pooled(chances, max(int(decode.step) // LEVELS[0], 1))
+    side = max(decode.step, LEVELS[0])
     steps = (np.arange(FINE) + 0.5) * decode.step
     rows = ((decode.offset[1] + steps) // side).astype(np.intp)
     columns = ((decode.offset[0] + steps) // side).astype(np.intp)

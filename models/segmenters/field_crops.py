@@ -9,7 +9,7 @@ the same in training; tests/models/training/test_export.py compares the two.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -31,36 +31,53 @@ UNUSED = -1
 
 
 @dataclass(frozen=True)
+class View:
+    """A part of an image, enlarged, that the encoder has seen by itself."""
+
+    corner: Tuple[int, int]
+    """x and y of its upper left corner in pixels of the image."""
+    shape: Tuple[int, int]
+    """Height and width in pixels of the image."""
+    zoom: int
+    """Pixels of the view along a side of a pixel of the image."""
+
+
+@dataclass(frozen=True)
 class Decode:
-    """One prompt at one level."""
+    """One prompt at one level; measures are in pixels of the image."""
 
     level: int
     """Position in LEVELS."""
     corner: Tuple[int, int]
     """x and y of the crop's upper left corner in cells; may be negative."""
+    view: Optional[View] = None
+    """None: the whole image, as it is."""
 
     @property
-    def stride(self) -> int:
+    def stride(self) -> float:
         """Pixels of a cell."""
-        return LEVELS[self.level]
+        return LEVELS[self.level] / (self.view.zoom if self.view else 1)
 
     @property
-    def step(self) -> int:
+    def step(self) -> float:
         """Pixels of a fine cell."""
-        return self.stride // 2
+        return self.stride / 2
 
     @property
-    def offset(self) -> Tuple[int, int]:
+    def offset(self) -> Tuple[float, float]:
         """x and y of the crop's upper left corner in pixels."""
-        return self.corner[0] * self.stride, self.corner[1] * self.stride
+        x, y = self.view.corner if self.view else (0, 0)
+        return x + self.corner[0] * self.stride, y + self.corner[1] * self.stride
 
     def known(self, shape: Tuple[int, int]) -> Tuple[slice, slice]:
-        """Rows and columns of fine cells that lie in the image, if only in part.
+        """Rows and columns of fine cells that lie in the image or the view, if only in part.
 
         :param shape: height and width of the image in pixels.
         """
+        height, width = self.view.shape if self.view else shape
         x, y = self.corner
-        return _within(2 * y, -(-shape[0] // self.step)), _within(2 * x, -(-shape[1] // self.step))
+        rows, columns = (int(np.ceil(side / self.step - 1e-9)) for side in (height, width))
+        return _within(2 * y, rows), _within(2 * x, columns)
 
 
 def _within(start: int, size: int) -> slice:
@@ -133,9 +150,10 @@ def _fill(
 ) -> None:
     """Write one prompt at one level into its row of the decoder's inputs."""
     x, y = decode.corner
-    context = maps[f"context{decode.stride}"]
+    stride = LEVELS[decode.level]
+    context = maps[f"context{stride}"]
     _paste(context, x, y, row["context"])
-    _paste(maps[f"detail{decode.stride}"], 2 * x, 2 * y, row["detail"])
+    _paste(maps[f"detail{stride}"], 2 * x, 2 * y, row["detail"])
     _paste(np.broadcast_to(np.float32(1), (1, *context.shape[1:])), x, y, row["inside"])
     used = len(prompt.points)
     row["points"][:used], row["labels"][:used] = _points(prompt, decode)
@@ -157,7 +175,7 @@ def _points(prompt: Prompts, decode: Decode) -> Tuple[np.ndarray, np.ndarray]:
 
     Foreground points beyond the crop are moved to its rim, background points there do not count.
     """
-    cells = prompt.points / decode.stride - np.array(decode.corner)
+    cells = (prompt.points - np.array(decode.offset)) / decode.stride
     beyond = ((cells < 0) | (cells > GRID)).any(axis=1)
     labels = np.where(prompt.foreground, 1, np.where(beyond, UNUSED, 0))
     cells = np.where(beyond[:, None], np.clip(cells, _RIM, GRID - _RIM), cells)
@@ -168,4 +186,4 @@ def _box(prompt: Prompts, decode: Decode) -> np.ndarray:
     """(4,) box in cells of the crop; zeros without a box."""
     if prompt.box is None:
         return np.zeros(4)
-    return prompt.box / decode.stride - np.tile(np.array(decode.corner), 2)
+    return (prompt.box - np.tile(np.array(decode.offset), 2)) / decode.stride

@@ -65,19 +65,19 @@ def upsampled(
 
 
 def _interpolation(
-    cells: slice, known: slice, offset: int, step: int, size: int
+    cells: slice, known: slice, offset: float, step: float, size: int
 ) -> Tuple[np.ndarray, slice]:
     """Linear interpolation from the known cells to pixels, along one axis.
 
     :param cells: whose pixels are wanted.
     :param known: what there is to interpolate between; repeated beyond its ends.
-    :param offset: pixel at which cell 0 begins.
-    :param step: pixels of a cell.
+    :param offset: where cell 0 begins, in pixels.
+    :param step: pixels of a cell; below 1 in an enlarged view.
     :param size: pixels of the image.
     :return: (pixels, known cells) float32, and the pixels in the image.
     """
-    first = max(offset + cells.start * step, 0)
-    last = max(min(offset + min(cells.stop, known.stop) * step, size), first)
+    first = max(_first_centre(offset + cells.start * step), 0)
+    last = max(min(_first_centre(offset + min(cells.stop, known.stop) * step), size), first)
     place = (np.arange(first, last) + 0.5 - offset) / step - 0.5 - known.start
     place = np.clip(place, 0, known.stop - known.start - 1)
     low = place.astype(np.intp)
@@ -87,6 +87,11 @@ def _interpolation(
     matrix[lines, low] = 1 - share
     matrix[lines, np.minimum(low + 1, matrix.shape[1] - 1)] += share
     return matrix, slice(first, last)
+
+
+def _first_centre(place: float) -> int:
+    """The first pixel whose centre lies at a place or beyond it."""
+    return int(np.ceil(place - 0.5 - 1e-9))
 
 
 def _pieces(mask: np.ndarray, points: Sequence[np.ndarray]) -> Tuple[np.ndarray, bool]:

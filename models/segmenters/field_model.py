@@ -8,12 +8,13 @@ candidates; three that differ are offered. `models/training/network.py` describe
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
 from ...core.fields.segmenter import Embedding, Masks, Prompts
 from .candidates import Candidates
+from .close_look import SMALL, close_decodes, enlarged, view_around
 from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
 from .field_masks import field_mask
@@ -53,23 +54,27 @@ class FieldModelSegmenter:
         self._ranker = Ranker.open(folder / RANKER_FILE) if ranked else None
 
     def encode(self, image: np.ndarray) -> Embedding:
-        """Features of one image, about 75 bytes a pixel.
+        """Features of one image, about 80 bytes a pixel.
 
         :param image: (H, W, 3) uint8, never changed.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
+        data = self._features(image)
+        data["edges"] = _sigmoid(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
+        return Embedding(self.id, image.shape[:2], {**data, "image": image.copy()})
+
+    def _features(self, image: np.ndarray) -> Dict[str, np.ndarray]:
+        """Names of the encoder's outputs to (channels, rows, columns) float16."""
         height, width = image.shape[:2]
         grown = ((0, _missing(height)), (0, _missing(width)), (0, 0))
         padded = np.pad(image, grown, mode="symmetric").transpose(2, 0, 1)[None]
         names = [output.name for output in self._encoder.get_outputs()]
         maps = self._encoder.run(names, {"image": padded.astype(np.float32)})
-        data = {
+        return {
             name: _cut(values[0], (height, width), padded.shape[2])
             for name, values in zip(names, maps)
         }
-        data["edges"] = _sigmoid(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
-        return Embedding(self.id, (height, width), data)
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
         """Three masks for each prompt.
@@ -92,13 +97,31 @@ class FieldModelSegmenter:
         asked = [decodes(embedding.shape, prompt) for prompt in prompts]
         for start, stop in _chunks([len(levels) for levels in asked]):
             pairs = [(prompts[k], level) for k in range(start, stop) for level in asked[k]]
-            answers = self._decode(embedding, pairs)
+            answers = self._decode(embedding.data, pairs)
             row = 0
             for k in range(start, stop):
                 rows = slice(row, row + len(asked[k]))
                 own = {name: values[rows] for name, values in answers.items()}
-                yield _gathered(own, asked[k], embedding, prompts[k])
+                levels, own = self._looked_closer(asked[k], own, embedding, prompts[k])
+                yield _gathered(own, levels, embedding, prompts[k])
                 row = rows.stop
+
+    def _looked_closer(
+        self,
+        levels: Sequence[Decode],
+        answers: Dict[str, np.ndarray],
+        embedding: Embedding,
+        prompt: Prompts,
+    ) -> Tuple[Sequence[Decode], Dict[str, np.ndarray]]:
+        """The answers for a prompt, and those of a closer look where the field seems small."""
+        if _side_of_best(levels, answers) >= SMALL:
+            return levels, answers
+        view = view_around(embedding.shape, prompt)
+        closer = close_decodes(embedding.shape, view, prompt)
+        maps = self._features(enlarged(embedding.data["image"], view))
+        more = self._decode(maps, [(prompt, level) for level in closer])
+        joined = {name: np.concatenate([values, more[name]]) for name, values in answers.items()}
+        return [*levels, *closer], joined
 
     def _expected(self, candidates: Candidates, prompt: Prompts) -> np.ndarray:
         """(m,) float 0..1: the IoU with the wanted field that each candidate may have."""
@@ -107,10 +130,10 @@ class FieldModelSegmenter:
         return self._ranker.scores(features(candidates, prompt))
 
     def _decode(
-        self, embedding: Embedding, pairs: Sequence[Tuple[Prompts, Decode]]
+        self, maps: Mapping[str, np.ndarray], pairs: Sequence[Tuple[Prompts, Decode]]
     ) -> Dict[str, np.ndarray]:
         names = ["logits", "scores", "traits"]
-        return dict(zip(names, self._decoder.run(names, decoder_inputs(embedding.data, pairs))))
+        return dict(zip(names, self._decoder.run(names, decoder_inputs(maps, pairs))))
 
 
 def _missing(side: int) -> int:
@@ -140,6 +163,13 @@ def _chunks(sizes: Sequence[int]) -> Iterator[Tuple[int, int]]:
         yield start, len(sizes)
 
 
+def _side_of_best(levels: Sequence[Decode], answers: Dict[str, np.ndarray]) -> float:
+    """Side in pixels of the mask that scores best."""
+    level, mask = np.unravel_index(answers["scores"].argmax(), answers["scores"].shape)
+    cells = np.count_nonzero(answers["logits"][level, mask] > 0)
+    return levels[level].step * float(np.sqrt(cells))
+
+
 def _sigmoid(values: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
 
@@ -162,7 +192,7 @@ def _gathered(
         logits=logits.reshape(-1, FINE, FINE),
         scores=_sigmoid(answers["scores"]).ravel(),
         traits=answers["traits"].reshape(area.size, -1),
-        level=np.repeat([level.level for level in levels], per_level),
+        stride=np.repeat([level.stride for level in levels], per_level),
         area=area,
         similarity=similarity(_sigmoid(_looked_up(logits, levels, samples, -30.0)), weights),
         missed=_missed(positive, levels, prompt),
@@ -200,7 +230,7 @@ def _samples(
     levels: Sequence[Decode], shape: Tuple[int, int], prompt: Prompts
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Sample points in pixels of the image, and their weights; those beyond it weigh nothing."""
-    offsets, weights = sample_points(GRID / 2 * levels[-1].stride * 2**0.5)
+    offsets, weights = sample_points(GRID / 2 * max(level.stride for level in levels) * 2**0.5)
     points = offsets + np.array(anchor_within(shape, prompt))
     inside = ((points >= 0) & (points < (shape[1], shape[0]))).all(axis=1)
     return points[inside], weights[inside]

@@ -74,12 +74,12 @@ def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
     scores = np.clip(candidates.scores, 1e-4, 1 - 1e-4)
     odds = np.log(scores / (1 - scores))
     side = np.sqrt(candidates.area)
-    stride = np.array([decode.stride for decode in candidates.decodes])
     own = [
         odds,
         scores - scores.max(),
         0.2 * np.log1p(candidates.area),
-        np.log2((side + 1) / stride),
+        np.log2((side + 1) / candidates.stride),
+        np.log2(candidates.stride),
         candidates.missed,
         candidates.box_fit,
     ]
@@ -100,7 +100,7 @@ def _agreement(candidates: Candidates) -> np.ndarray:
     """(m, 7): how like a mask is to the others, of its own level and of other levels."""
     alike = candidates.similarity.astype(np.float64)
     others = alike - np.diag(np.diag(alike))
-    elsewhere = np.where(candidates.level[:, None] != candidates.level, others, 0)
+    elsewhere = np.where(candidates.stride[:, None] != candidates.stride, others, 0)
     ranked = -np.sort(-others, axis=1)
     certain = candidates.scores / max(float(candidates.scores.sum()), 1e-6)
     finer = np.where(candidates.area < candidates.area[:, None], others, 0)

@@ -19,7 +19,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..segmenters.field_model import RANKER_FILE, FieldModelSegmenter
+from ..segmenters.field_model import RANKER_FILE
 from . import contact_sheet
 from .batches import Sources
 from .export import export
@@ -90,15 +90,19 @@ def _rank(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     learned, aside = sources(given.scenes, given.data, 0.5)
     fresh = ScenePool.open(given.scenes)
-    learned, aside = replace(learned, scenes=fresh), replace(aside, scenes=fresh)
+    aside = replace(aside, scenes=fresh)
+    if learned.pictures:
+        # The Danish scene, the only one of Sentinel-2, is as much as all the others.
+        even = np.full(len(learned.pictures), 0.5 / max(len(learned.pictures) - 1, 1))
+        even[-1] = 1 - even[:-1].sum()
+        learned = replace(learned, scenes=(), weights=even)
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
-    segmenter = FieldModelSegmenter(given.folder, given.threads)
     # Of the pictures that the network has learned only few: its masks are too good there.
-    parts = [judged(segmenter, aside, given.pictures, 1)]
-    parts.append(judged(segmenter, learned, given.pictures // 2, 2))
-    weights = np.concatenate([np.full(len(part.real), w) for part, w in zip(parts, (1.0, 0.5))])
-    ranker = fit(Judged.joined(parts), weights)
-    test = judged(segmenter, aside, given.pictures // 6, 3)
+    unseen = judged(given.folder, aside, given.pictures, 1, given.threads)
+    known = judged(given.folder, learned, given.pictures // 2, 2, given.threads)
+    weights = np.concatenate([np.ones(len(unseen.real)), np.full(len(known.real), 0.5)])
+    ranker = fit(Judged.joined([unseen, known]), weights)
+    test = judged(given.folder, aside, given.pictures // 6, 3, given.threads)
     for name, judge in (("own scores", None), ("ranker", ranker)):
         print(name, "taken {:.3f}, best {:.3f}".format(*quality(judge, test)))
     ranker.save(given.folder / RANKER_FILE)
@@ -146,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--scenes", type=Path, required=True, help="scenes not trained on")
     rank.add_argument("--data", type=Path, default=Path("../shared/data"))
     rank.add_argument("--pictures", type=int, default=600)
-    rank.add_argument("--threads", type=int, default=2)
+    rank.add_argument("--threads", type=int, default=2, help="processes that share the work")
     rank.set_defaults(work=_rank)
     return parser
 

@@ -9,12 +9,14 @@ knows by heart its own scores are too good to learn from.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
 
 from ...core.fields.segmenter import Embedding, Prompts
 from ..segmenters.field_masks import field_mask
@@ -46,16 +48,43 @@ class Judged:
                      for name in ("features", "overlaps", "real")))  # fmt: skip
 
 
-def judged(segmenter: FieldModelSegmenter, sources: Sources, pictures: int, seed: int) -> Judged:
-    """The candidates of simulated prompts on some pictures, and how good they really are."""
-    rows: List[Tuple[np.ndarray, np.ndarray, bool]] = []
-    for number in range(pictures):
-        rng = np.random.default_rng([seed, number])
-        sample = sources.sample(_SIZE, rng)
-        embedding = segmenter.encode(np.round(sample.image).astype(np.uint8))
-        for question in questions(sample.labels, _PROMPTS, rng):
-            for values, overlaps in _answers(segmenter, embedding, question, rng):
-                rows.append((values, overlaps, sample.real))
+class _Interviews(Dataset):
+    """What the field model answers to simulated users on one picture after another."""
+
+    def __init__(self, folder: Path, sources: Sources, pictures: int, seed: int) -> None:
+        self.folder, self.sources, self.pictures, self.seed = folder, sources, pictures, seed
+        self._segmenter: Optional[FieldModelSegmenter] = None
+
+    def __len__(self) -> int:
+        return self.pictures
+
+    def __getitem__(self, number: int) -> List[Tuple[np.ndarray, np.ndarray, bool]]:
+        if self._segmenter is None:
+            # Each process opens its own: a session of onnxruntime does not survive a fork.
+            self._segmenter = FieldModelSegmenter(self.folder, 1)
+        rng = np.random.default_rng([self.seed, number])
+        sample = self.sources.sample(_SIZE, rng)
+        embedding = self._segmenter.encode(np.round(sample.image).astype(np.uint8))
+        return [
+            (values, overlaps, sample.real)
+            for question in questions(sample.labels, _PROMPTS, rng)
+            for values, overlaps in _answers(self._segmenter, embedding, question, rng)
+        ]
+
+
+def _as_they_are(answers: list) -> list:
+    return answers
+
+
+def judged(folder: Path, sources: Sources, pictures: int, seed: int, processes: int = 0) -> Judged:
+    """The candidates of simulated prompts on some pictures, and how good they really are.
+
+    :param folder: of the field model's files.
+    :param processes: that share the work; 0: this one does it.
+    """
+    interviews = _Interviews(folder, sources, pictures, seed)
+    loader = DataLoader(interviews, batch_size=None, num_workers=processes, collate_fn=_as_they_are)
+    rows = [row for answers in loader for row in answers]
     most = max(len(row[0]) for row in rows)
     shape = (len(rows), most, rows[0][0].shape[1])
     table, truth = np.zeros(shape, np.float32), np.full(shape[:2], -1, np.float32)

@@ -3,10 +3,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from furrow.core.fields.masks import MaskRule, choose
 from furrow.core.fields.segmenter import Prompts
 from furrow.models.segmenters.classical import ClassicalSegmenter
+from furrow.models.segmenters.region_choice import SCALES, View, candidates
 
 COLOURS = np.array([[60, 120, 50], [150, 130, 80], [40, 80, 40], [120, 160, 70], [90, 70, 60]])
 
@@ -23,6 +25,18 @@ def landscape(size: int = 96, noise: float = 4.0, seed: int = 3) -> tuple:
     palette = np.concatenate([[[25, 25, 30]], COLOURS, [[170, 170, 120]]])
     random = np.random.default_rng(seed)
     image = palette[labels] + random.normal(0, noise, (size, size, 3))
+    return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+def mottled(seed: int, half: int = 96) -> tuple:
+    """Four large fields whose mottles are as strong as what tells them apart; image, labels."""
+    random = np.random.default_rng(seed)
+    labels = np.pad(np.ones((half - 2, half - 2), dtype=int), 1)
+    labels = np.block([[labels, labels * 2], [labels * 3, labels * 4]])
+    mottles = ndimage.gaussian_filter(random.normal(size=labels.shape), 1)
+    mottles *= 26 / mottles.std() * (labels > 0)
+    palette = np.array([[30, 30, 30], [60, 120, 50], [150, 130, 80], [140, 160, 70], [70, 90, 90]])
+    image = palette[labels] + mottles[..., None] + random.normal(0, 4, (*labels.shape, 3))
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
@@ -60,6 +74,28 @@ def test_one_click_finds_the_field(engine, scene, label):
     answer = engine.predict(embedding, [Prompts.click(*middle(labels == label))])
     best = choose(answer.masks[0], answer.scores[0], MaskRule.BEST)
     assert iou(answer.masks[0, best], labels == label) > 0.9
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_large_mottled_fields_hold_together(engine, seed):
+    image, labels = mottled(seed)
+    clicks = [Prompts.click(*middle(labels == label)) for label in range(1, 5)]
+    answer = engine.predict(engine.encode(image), clicks)
+    for label, masks, scores in zip(range(1, 5), answer.masks, answer.scores):
+        assert iou(masks[choose(masks, scores, MaskRule.BEST)], labels == label) > 0.9
+
+
+@pytest.mark.parametrize("window", [np.s_[:, :], np.s_[20:63, 11:70]])
+def test_overlaps_across_the_trees_are_counted_right(engine, window):
+    image = mottled(2, half=48)[0][:95, :93]
+    views = [View.stored(engine.encode(image).data, scale) for scale in SCALES]
+    found = candidates(views, (40, 30), window)
+    drawn = [found.draw(index)[window] for index in range(found.node.size)]
+    assert {view.scale for view in found.view} == set(SCALES)
+    assert found.chances.sum() == pytest.approx(1)
+    assert all(found.hold((40, 30))) and found.area.tolist() == [mask.sum() for mask in drawn]
+    expected = [[iou(a, b) for b in drawn] for a in drawn]
+    np.testing.assert_allclose(found.overlap, expected)
 
 
 def test_shapes_types_and_ranges(engine, scene):

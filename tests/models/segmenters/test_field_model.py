@@ -73,7 +73,8 @@ def test_shapes_types_ranges_and_order(engine, scene):
 def test_an_embedding_is_small(engine):
     embedding = engine.encode(landscape(256, 256)[0])
     assert sum(values.nbytes for values in embedding.data.values()) * 16 < 100e6
-    assert {values.dtype for values in embedding.data.values()} == {np.dtype(np.float16)}
+    kinds = {values.dtype.name for values in embedding.data.values()}
+    assert kinds == {"float16", "uint8"}
 
 
 def test_masks_hold_the_click(engine, scene):
@@ -163,10 +164,10 @@ def test_candidates_describe_themselves(engine, scene):
     for one in found:
         count = len(one.decodes)
         assert count in (6, 9) and one.logits.shape == (count, 64, 64)
-        for values in (one.scores, one.level, one.area, one.missed, one.box_fit, one.traits):
+        for values in (one.scores, one.stride, one.area, one.missed, one.box_fit, one.traits):
             assert len(values) == count
         assert one.similarity.shape == (count, count)
-        assert [decode.level for decode in one.decodes] == one.level.tolist()
+        assert [decode.stride for decode in one.decodes] == one.stride.tolist()
 
 
 def test_the_input_is_not_changed(engine):

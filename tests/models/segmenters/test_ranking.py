@@ -26,7 +26,7 @@ def candidates(count: int = 6) -> Candidates:
         logits=np.zeros((count, FINE, FINE), np.float32),
         scores=np.linspace(0.1, 0.9, count).astype(np.float32),
         traits=rng.normal(size=(count, 11)).astype(np.float32),
-        level=np.repeat([0, 1], count // 2),
+        stride=np.repeat([2.0, 4.0], count // 2),
         area=np.linspace(40, 900, count),
         similarity=alike.astype(np.float32),
         missed=np.zeros(count, bool),
@@ -59,7 +59,7 @@ def test_features_do_not_depend_on_other_prompts_order_of_candidates() -> None:
     order = np.array([3, 4, 5, 0, 1, 2])
     swapped = Candidates(
         tuple(known.decodes[k] for k in order),
-        *(getattr(known, name)[order] for name in ("logits", "scores", "traits", "level", "area")),
+        *(getattr(known, name)[order] for name in ("logits", "scores", "traits", "stride", "area")),
         known.similarity[np.ix_(order, order)],
         known.missed[order],
         known.box_fit[order],

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch: make test-training")
 
-from furrow.models.segmenters.field_model import FieldModelSegmenter
+from furrow.models.segmenters.field_model import WEIGHTS
 from furrow.models.training.batches import Sources
 from furrow.models.training.ranking import Judged, fit, judged, quality
 from furrow.models.training.scene_pool import ScenePool
@@ -41,7 +41,7 @@ def test_candidates_of_simulated_prompts_are_judged_by_the_truth() -> None:
     scene = generate(5, 256)
     labels = np.stack([scene.parts, scene.fields, scene.blocks])[None].astype(np.int16)
     sources = Sources((ScenePool(scene.image[None], labels),), (), np.zeros(0), 0.0)
-    data = judged(FieldModelSegmenter(), sources, 2, 0)
+    data = judged(WEIGHTS, sources, 2, 0)
     assert len(data.features) == len(data.overlaps) >= 2
     assert not data.real.any()
     assert data.overlaps.max() <= 1
