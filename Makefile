@@ -103,7 +103,7 @@ train-field-model: setup .venv/.training ## train the field model, or go on with
 	@$(TRAINING) scenes $(RUN)/scenes </dev/null
 	@$(TRAINING) train $(RUN) --scenes $(RUN)/scenes $(if $(START),--start $(START)) $(TRAIN) </dev/null
 	@$(TRAINING) export $(RUN) --output $(RUN)/weights </dev/null
-	@$(TRAINING) scenes $(RUN)/fresh --seed 3000000 --count 400 </dev/null
+	@$(TRAINING) scenes $(RUN)/fresh --seed 3000000 --count 400 --mottled 100 </dev/null
 	@$(TRAINING) rank $(RUN)/weights --scenes $(RUN)/fresh </dev/null
 	@echo "The model is in $(RUN)/weights; copy it to models/weights when make bench-segmenters likes it."
 

@@ -32,6 +32,8 @@ class Ranker:
     """(inputs, outputs) of each layer; the last has one output."""
     biases: Tuple[np.ndarray, ...]
     """(outputs,) of each layer."""
+    shortcut: np.ndarray
+    """(f,) weights that lead from the standardised features straight to the answer."""
 
     @classmethod
     def open(cls, path: Path) -> Ranker:
@@ -44,13 +46,15 @@ class Ranker:
             values["deviation"],
             tuple(values[f"weights{k}"] for k in range(count)),
             tuple(values[f"biases{k}"] for k in range(count)),
+            values["shortcut"],
         )
 
     def save(self, path: Path) -> None:
         """Write a .npz file."""
         layers = {f"weights{k}": value for k, value in enumerate(self.weights)}
         layers.update({f"biases{k}": value for k, value in enumerate(self.biases)})
-        np.savez_compressed(path, mean=self.mean, deviation=self.deviation, **layers)
+        single = {"mean": self.mean, "deviation": self.deviation, "shortcut": self.shortcut}
+        np.savez_compressed(path, **single, **layers)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Expected IoU of masks with the wanted field.
@@ -58,12 +62,14 @@ class Ranker:
         :param features: (m, f) float32.
         :return: (m,) float32 0..1.
         """
-        values = np.clip((features - self.mean) / self.deviation, -_LIMIT, _LIMIT)
+        known = np.clip((features - self.mean) / self.deviation, -_LIMIT, _LIMIT)
+        values = known
         for k, (weights, biases) in enumerate(zip(self.weights, self.biases)):
             values = values @ weights + biases
             if k < len(self.weights) - 1:
                 values = np.maximum(values, 0)
-        return 1 / (1 + np.exp(-np.clip(values[:, 0], -30, 30)))
+        odds = values[:, 0] + known @ self.shortcut
+        return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
 
 
 def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:

@@ -28,12 +28,15 @@ from .network import FieldNetwork
 from .ranking import Judged, fit, judged, quality
 from .sampling import RealPicture
 from .scene_pool import ScenePool, write_scenes
+from .scenes import is_large_and_mottled
 from .trainer import Schedule, Trainer, load_weights, run, save_weights, validation
 
 _ASIDE = 3
 """The last of the NAIP pictures for training are kept aside for validation."""
 _SCENES_ASIDE = 0.04
 _DENMARK_SHARE = 0.2
+_MOTTLED_SEED = 5_000_000
+"""Added to the seed, for scenes of large mottled fields."""
 _SCENE_SIZES = ((256, 0.75), (384, 0.25))
 """Sides in pixels, and the share of the scenes that have them."""
 
@@ -57,6 +60,7 @@ def sources(scenes: Path, data: Path, real_share: float) -> Tuple[Sources, Sourc
 def _make_scenes(given: argparse.Namespace) -> None:
     for size, share in _SCENE_SIZES:
         write_scenes(given.folder, given.seed, round(share * given.count), size)
+    write_scenes(given.folder, _MOTTLED_SEED + given.seed, given.mottled, 256, is_large_and_mottled)
 
 
 def _draw_sheet(given: argparse.Namespace) -> None:
@@ -116,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     scenes.add_argument("folder", type=Path)
     scenes.add_argument("--seed", type=int, default=1_000_000)
     scenes.add_argument("--count", type=int, default=2400)
+    scenes.add_argument("--mottled", type=int, default=1600, help="more with large mottled fields")
     scenes.set_defaults(work=_make_scenes)
 
     sheet = commands.add_parser("sheet", help="draw scenes beside their truth")

@@ -139,11 +139,13 @@ class _Network(nn.Module):
         super().__init__()
         widths = (inputs, *_WIDTHS, 1)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths[:-1], widths[1:]))
+        self.shortcut = nn.Parameter(torch.zeros(inputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        straight = functional.dropout(x, 0.15, self.training) @ self.shortcut
         for layer in self.layers[:-1]:
             x = functional.dropout(functional.relu(layer(x)), 0.15, self.training)
-        return self.layers[-1](x)[..., 0]
+        return self.layers[-1](x)[..., 0] + straight
 
 
 def fit(data: Judged, weights: np.ndarray, steps: int = 2500, seed: int = 0) -> Ranker:
@@ -168,10 +170,9 @@ def fit(data: Judged, weights: np.ndarray, steps: int = 2500, seed: int = 0) -> 
         loss.backward()
         optimiser.step()
         schedule.step()
-    layers = [
-        (la.weight.detach().numpy().T.copy(), la.bias.detach().numpy()) for la in network.layers
-    ]
-    return Ranker(mean, deviation, tuple(w for w, _ in layers), tuple(b for _, b in layers))
+    weights_of = tuple(layer.weight.detach().numpy().T.copy() for layer in network.layers)
+    biases_of = tuple(layer.bias.detach().numpy() for layer in network.layers)
+    return Ranker(mean, deviation, weights_of, biases_of, network.shortcut.detach().numpy())
 
 
 def _loss(scores: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

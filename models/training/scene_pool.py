@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Tuple
+from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
 
-from ...core.monitor import SILENT, Monitor
 from .sampling import Sample, nearest, resized
 from .scenes import generate
 
@@ -52,23 +52,30 @@ class ScenePool:
         return Sample(resized(self.images[k][window], size), nearest(labels, size), False)
 
 
-def write_scenes(folder: Path, seed: int, count: int, size: int, monitor: Monitor = SILENT) -> None:
-    """Generate the scenes seed, seed + 1, ... and keep them; files that are there stay.
+def write_scenes(
+    folder: Path,
+    seed: int,
+    count: int,
+    size: int,
+    wanted: Callable[[int, int], bool] = lambda seed, size: True,
+) -> None:
+    """Generate the scenes from a seed on and keep them; files that are there stay.
 
     :param count: rounded up to whole chunks.
     :param size: pixels a side.
+    :param wanted: told a seed and the size, says whether that scene is to be made.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for start in range(seed, seed + count, CHUNK):
-        name = f"scenes_{size}_{start:08d}"
-        if not (folder / f"{name}_images.npy").exists():
-            _write_chunk(folder / name, start, size)
-        monitor.progress((start + CHUNK - seed) / count)
-        monitor.check()
+    seeds = filter(lambda number: wanted(number, size), itertools.count(seed))
+    for _ in range(-(-count // CHUNK)):
+        chunk = list(itertools.islice(seeds, CHUNK))
+        stem = folder / f"scenes_{size}_{chunk[0]:08d}"
+        if not stem.with_name(f"{stem.name}_images.npy").exists():
+            _write_chunk(stem, chunk, size)
 
 
-def _write_chunk(stem: Path, start: int, size: int) -> None:
-    scenes = [generate(seed, size) for seed in range(start, start + CHUNK)]
+def _write_chunk(stem: Path, seeds: Sequence[int], size: int) -> None:
+    scenes = [generate(seed, size) for seed in seeds]
     labels = [np.stack([s.parts, s.fields, s.blocks]).astype(np.int16) for s in scenes]
     _write(stem.with_name(f"{stem.name}_labels.npy"), np.stack(labels))
     # The images come last: a chunk counts only when both of its files are whole.

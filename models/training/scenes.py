@@ -21,6 +21,11 @@ from .scenery.surfaces import make_bank
 from .scenery.truth import reduce_truth
 from .scenery.zones import divide_plots
 
+LARGE = (45.0, 140.0)
+"""Typical sides of large fields in pixels."""
+MOTTLED = 0.6
+"""Patterns within fields from this strength on, in deviations between crops."""
+
 
 @dataclass(frozen=True)
 class TrainingScene:
@@ -59,3 +64,13 @@ def generate(seed: int, size: int) -> TrainingScene:
     land = paint_land(canvas, plots, parts, frame, bank, style.paint)
     truth = reduce_truth(parts.labels, parts.plot, plots.is_field, canvas.blocks)
     return TrainingScene(take_picture(land, rng), *truth)
+
+
+def is_large_and_mottled(seed: int, size: int) -> bool:
+    """Whether scene number `seed` has large fields with patterns as strong as their contrast.
+
+    They are the hardest for the network, and only about a tenth of all scenes.
+    """
+    style = draw_style(size, np.random.default_rng(seed))
+    large = LARGE[0] < style.land.side < LARGE[1] and style.land.slender < 7
+    return large and style.paint.mottle >= MOTTLED

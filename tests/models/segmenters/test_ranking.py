@@ -75,6 +75,7 @@ def test_a_known_network_gives_known_scores() -> None:
         np.array([2.0, 1.0]),
         (np.array([[1.0, -1.0], [0.0, 0.0]]), np.array([[1.0], [1.0]])),
         (np.zeros(2), np.array([-1.0])),
+        np.array([0.0, 0.0]),
     )
     # (3 - 1) / 2 = 1: relu(1) + relu(-1) - 1 = 0; (-3 - 1) / 2 = -2: 2 - 1 = 1.
     scores = ranker.scores(np.array([[3.0, 9.0], [-3.0, 9.0]]))
@@ -82,7 +83,7 @@ def test_a_known_network_gives_known_scores() -> None:
 
 
 def test_features_far_from_the_known_are_cut() -> None:
-    ranker = Ranker(np.zeros(1), np.ones(1), (np.ones((1, 1)),), (np.zeros(1),))
+    ranker = Ranker(np.zeros(1), np.ones(1), (np.ones((1, 1)),), (np.zeros(1),), np.array([0.5]))
     scores = ranker.scores(np.array([[5.0], [500.0], [-500.0]]))
     assert scores[0] == scores[1]
     assert scores[2] == pytest.approx(1 - scores[0])
@@ -95,6 +96,7 @@ def test_the_file_gives_the_same_ranker(tmp_path: Path) -> None:
         rng.random(4).astype(np.float32) + 0.1,
         (rng.normal(size=(4, 3)).astype(np.float32), rng.normal(size=(3, 1)).astype(np.float32)),
         (rng.normal(size=3).astype(np.float32), rng.normal(size=1).astype(np.float32)),
+        rng.normal(size=4).astype(np.float32),
     )
     ranker.save(tmp_path / "ranker.npz")
     rows = rng.normal(size=(7, 4)).astype(np.float32)

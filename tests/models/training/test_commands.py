@@ -24,7 +24,7 @@ def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(scene_pool, "CHUNK", 4)
     scenes, run, weights = tmp_path / "scenes", tmp_path / "a run", tmp_path / "weights"
     nowhere = ["--data", str(tmp_path / "no data")]
-    main(["scenes", str(scenes), "--count", "8"])
+    main(["scenes", str(scenes), "--count", "8", "--mottled", "4"])
     train = ["train", str(run), "--scenes", str(scenes), "--threads", "1", *nowhere]
     main([*train, "--steps", "1"])
     main([*train, "--steps", "2"])

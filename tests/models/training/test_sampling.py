@@ -75,6 +75,14 @@ def test_scenes_on_disk_are_those_of_their_seeds(
     np.testing.assert_array_equal(pools[1].labels[0], [scene.parts, scene.fields, scene.blocks])
 
 
+def test_only_wanted_scenes_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scene_pool, "CHUNK", 2)
+    write_scenes(tmp_path, 40, 2, 64, lambda seed, size: seed % 3 == 0)
+    (pool,) = ScenePool.open(tmp_path)
+    for image, seed in zip(pool.images, (42, 45)):
+        np.testing.assert_array_equal(image, generate(seed, 64).image)
+
+
 def test_scenes_already_there_are_not_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
