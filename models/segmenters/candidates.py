@@ -35,3 +35,5 @@ class Candidates:
     """(m,) float64 0..1, IoU of the mask's bounding box with the prompt's box; 1 without one."""
     edges: np.ndarray
     """(m, MEASURES) float32: how much of an edge there is along the outline and within."""
+    context: np.ndarray
+    """(m, figures) float32: how even it is and how different from its surroundings."""

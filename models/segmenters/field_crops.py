@@ -170,6 +170,13 @@ def _paste(source: np.ndarray, x: int, y: int, target: np.ndarray) -> None:
         target[:, top - y : bottom - y, left - x : right - x] = part
 
 
+def pasted(source: np.ndarray, x: int, y: int, side: int) -> np.ndarray:
+    """The part of (c, h, w) from (x, y) on as (c, side, side); zeros beyond it."""
+    target = np.zeros((len(source), side, side), source.dtype)
+    _paste(source, x, y, target)
+    return target
+
+
 def _points(prompt: Prompts, decode: Decode) -> Tuple[np.ndarray, np.ndarray]:
     """(k, 2) points in cells of the crop and their (k,) labels.
 

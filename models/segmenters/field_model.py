@@ -14,15 +14,18 @@ import numpy as np
 
 from ...core.fields.segmenter import Embedding, Masks, Prompts
 from .candidates import Candidates
+from .classical import ClassicalSegmenter
 from .close_look import SMALL, close_decodes, enlarged, view_around
+from .context_evidence import context_evidence
 from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
 from .field_masks import field_mask
 from .onnx_session import open_session
 from .ranking import Ranker, features
+from .region_rivals import region_answers, region_data
 from .selection import frame_overlap, obeyed, pick, sample_points, similarity
 
-MODEL_ID = "furrow-field"
+MODEL_ID, FAST_ID = "furrow-field", "furrow-field-fast"
 ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
 RANKER_FILE = f"{MODEL_ID}-ranker.npz"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
@@ -38,18 +41,22 @@ _NOT_HELD = 0.5
 class FieldModelSegmenter:
     """The shipped field model; fulfils :class:`furrow.core.fields.segmenter.Segmenter`."""
 
-    id = MODEL_ID
-
-    def __init__(self, folder: Path = WEIGHTS, threads: Optional[int] = None):
+    def __init__(
+        self, folder: Path = WEIGHTS, threads: Optional[int] = None, thorough: bool = True
+    ) -> None:
         """Open both graphs and the ranker.
 
         :param folder: holds ENCODER_FILE and DECODER_FILE, and RANKER_FILE where there is one;
             without a ranker the network's own scores count.
         :param threads: of one run of onnxruntime; None: its default.
+        :param thorough: look at small fields a second time, enlarged, and let regions of the
+            classical engine compete with the network's masks.
         :raises ModelError: onnxruntime or a file is missing.
         """
         self._encoder = open_session(folder / ENCODER_FILE, threads)
         self._decoder = open_session(folder / DECODER_FILE, threads)
+        self.id = MODEL_ID if thorough else FAST_ID
+        self._regions = ClassicalSegmenter() if thorough else None
         ranked = (folder / RANKER_FILE).is_file()
         self._ranker = Ranker.open(folder / RANKER_FILE) if ranked else None
 
@@ -62,6 +69,8 @@ class FieldModelSegmenter:
             raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
         data = self._features(image)
         data["edges"] = _sigmoid(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
+        if self._regions is not None:
+            data.update(region_data(self._regions, image))
         return Embedding(self.id, image.shape[:2], {**data, "image": image.copy()})
 
     def _features(self, image: np.ndarray) -> Dict[str, np.ndarray]:
@@ -103,6 +112,7 @@ class FieldModelSegmenter:
                 rows = slice(row, row + len(asked[k]))
                 own = {name: values[rows] for name, values in answers.items()}
                 levels, own = self._looked_closer(asked[k], own, embedding, prompts[k])
+                levels, own = self._with_regions(levels, own, embedding, prompts[k])
                 yield _gathered(own, levels, embedding, prompts[k])
                 row = rows.stop
 
@@ -114,14 +124,27 @@ class FieldModelSegmenter:
         prompt: Prompts,
     ) -> Tuple[Sequence[Decode], Dict[str, np.ndarray]]:
         """The answers for a prompt, and those of a closer look where the field seems small."""
-        if _side_of_best(levels, answers) >= SMALL:
+        if self._regions is None or _side_of_best(levels, answers) >= SMALL:
             return levels, answers
         view = view_around(embedding.shape, prompt)
         closer = close_decodes(embedding.shape, view, prompt)
         maps = self._features(enlarged(embedding.data["image"], view))
         more = self._decode(maps, [(prompt, level) for level in closer])
-        joined = {name: np.concatenate([values, more[name]]) for name, values in answers.items()}
-        return [*levels, *closer], joined
+        return [*levels, *closer], _joined(answers, more)
+
+    def _with_regions(
+        self,
+        levels: Sequence[Decode],
+        answers: Dict[str, np.ndarray],
+        embedding: Embedding,
+        prompt: Prompts,
+    ) -> Tuple[Sequence[Decode], Dict[str, np.ndarray]]:
+        """The network's answers for a prompt, and regions where they are wanted."""
+        if self._regions is None:
+            return levels, answers
+        traits = answers["traits"].shape[-1]
+        level, more = region_answers(self._regions, embedding.data, embedding.shape, prompt, traits)
+        return [*levels, level], _joined(answers, more)
 
     def _expected(self, candidates: Candidates, prompt: Prompts) -> np.ndarray:
         """(m,) float 0..1: the IoU with the wanted field that each candidate may have."""
@@ -163,6 +186,10 @@ def _chunks(sizes: Sequence[int]) -> Iterator[Tuple[int, int]]:
         yield start, len(sizes)
 
 
+def _joined(answers: Dict[str, np.ndarray], more: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    return {name: np.concatenate([values, more[name]]) for name, values in answers.items()}
+
+
 def _side_of_best(levels: Sequence[Decode], answers: Dict[str, np.ndarray]) -> float:
     """Side in pixels of the mask that scores best."""
     level, mask = np.unravel_index(answers["scores"].argmax(), answers["scores"].shape)
@@ -198,6 +225,9 @@ def _gathered(
         missed=_missed(positive, levels, prompt),
         box_fit=np.ones(area.size) if prompt.box is None else frame_overlap(frames, prompt.box),
         edges=edge_evidence(embedding.data["edges"], positive, levels, shape),
+        context=context_evidence(
+            embedding.data, positive, levels, area, anchor_within(shape, prompt)
+        ),
     )
 
 

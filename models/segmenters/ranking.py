@@ -88,11 +88,12 @@ def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
         np.log2(candidates.stride),
         candidates.missed,
         candidates.box_fit,
+        ~candidates.traits.any(axis=1),
     ]
     head = np.eye(3)[np.arange(len(scores)) % 3]
     context = np.broadcast_to(_prompt_features(prompt), (len(scores), 3))
     own_side = [np.stack(own, axis=1), head, context, candidates.edges]
-    columns = [*own_side, _agreement(candidates), candidates.traits]
+    columns = [*own_side, _agreement(candidates), candidates.context, candidates.traits]
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 

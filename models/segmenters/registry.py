@@ -10,7 +10,15 @@ from ...core.errors import ModelError
 from ...core.fields.segmenter import Segmenter
 from . import onnx_session
 from .classical import ClassicalSegmenter
-from .field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, WEIGHTS, FieldModelSegmenter
+from .field_model import (
+    DECODER_FILE,
+    ENCODER_FILE,
+    FAST_ID,
+    MODEL_ID,
+    RANKER_FILE,
+    WEIGHTS,
+    FieldModelSegmenter,
+)
 
 
 @dataclass(frozen=True)
@@ -31,19 +39,28 @@ class Model:
         return present and (not self.files or onnx_session.available())
 
 
+_FIELD_MODEL_FILES = tuple(WEIGHTS / name for name in (ENCODER_FILE, DECODER_FILE, RANKER_FILE))
+
 _MODELS: Dict[str, Model] = {
     MODEL_ID: Model(
         MODEL_ID,
-        "Field model of Furrow (a small network, needs onnxruntime)",
+        "Field model of Furrow (a small network and regions, needs onnxruntime)",
         "GPL-3.0-or-later, part of Furrow",
         FieldModelSegmenter,
-        (WEIGHTS / ENCODER_FILE, WEIGHTS / DECODER_FILE),
+        _FIELD_MODEL_FILES,
     ),
     "classical": Model(
         "classical",
         "Classical regions (numpy and scipy, nothing to install)",
         "GPL-3.0-or-later, part of Furrow",
         ClassicalSegmenter,
+    ),
+    FAST_ID: Model(
+        FAST_ID,
+        "Field model of Furrow, the network alone (fast, needs onnxruntime)",
+        "GPL-3.0-or-later, part of Furrow",
+        lambda: FieldModelSegmenter(thorough=False),
+        _FIELD_MODEL_FILES,
     ),
 }
 
@@ -54,7 +71,8 @@ def model_ids() -> Tuple[str, ...]:
     The default is the first that can run here. The others are listed too, because models and
     scripts that were made elsewhere name them.
     """
-    return tuple(sorted(_MODELS, key=lambda model_id: not _MODELS[model_id].ready))
+    default = next((model.id for model in _MODELS.values() if model.ready), "classical")
+    return (default, *(model_id for model_id in _MODELS if model_id != default))
 
 
 def load(model_id: str, model_file: Optional[str] = None) -> Segmenter:

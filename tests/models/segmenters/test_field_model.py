@@ -73,7 +73,7 @@ def test_shapes_types_ranges_and_order(engine, scene):
 def test_an_embedding_is_small(engine):
     embedding = engine.encode(landscape(256, 256)[0])
     assert sum(values.nbytes for values in embedding.data.values()) * 16 < 100e6
-    kinds = {values.dtype.name for values in embedding.data.values()}
+    kinds = {v.dtype.name for name, v in embedding.data.items() if not name.startswith("regions")}
     assert kinds == {"float16", "uint8"}
 
 
@@ -163,7 +163,7 @@ def test_candidates_describe_themselves(engine, scene):
     assert len(found) == len(prompts)
     for one in found:
         count = len(one.decodes)
-        assert count in (6, 9) and one.logits.shape == (count, 64, 64)
+        assert count in (9, 12, 15, 18) and one.logits.shape == (count, 64, 64)
         for values in (one.scores, one.stride, one.area, one.missed, one.box_fit, one.traits):
             assert len(values) == count
         assert one.similarity.shape == (count, count)

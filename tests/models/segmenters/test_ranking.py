@@ -32,6 +32,7 @@ def candidates(count: int = 6) -> Candidates:
         missed=np.zeros(count, bool),
         box_fit=np.ones(count),
         edges=rng.random((count, MEASURES)).astype(np.float32),
+        context=rng.random((count, 4)).astype(np.float32),
     )
 
 
@@ -64,6 +65,7 @@ def test_features_do_not_depend_on_other_prompts_order_of_candidates() -> None:
         known.missed[order],
         known.box_fit[order],
         known.edges[order],
+        known.context[order],
     )
     prompt = Prompts.click(5, 5)
     np.testing.assert_allclose(features(swapped, prompt), features(known, prompt)[order], rtol=1e-5)

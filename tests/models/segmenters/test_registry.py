@@ -27,11 +27,11 @@ def assert_one_sentence(error: ModelError, *words: str) -> None:
 
 
 def test_the_field_model_is_the_default() -> None:
-    assert model_ids() == ("furrow-field", "classical")
+    assert model_ids() == ("furrow-field", "classical", "furrow-field-fast")
 
 
 def test_without_onnxruntime_classical_is_the_default(no_onnxruntime) -> None:
-    assert model_ids() == ("classical", "furrow-field")
+    assert model_ids() == ("classical", "furrow-field", "furrow-field-fast")
 
 
 def test_absence_is_seen_without_an_import(monkeypatch) -> None:
@@ -40,7 +40,7 @@ def test_absence_is_seen_without_an_import(monkeypatch) -> None:
     assert model_ids()[0] == "classical"
 
 
-@pytest.mark.parametrize("model_id", ["furrow-field", "classical"])
+@pytest.mark.parametrize("model_id", ["furrow-field", "classical", "furrow-field-fast"])
 def test_models_load(model_id) -> None:
     assert load(model_id).id == model_id
 
@@ -78,4 +78,4 @@ def test_a_file_that_is_no_model(tmp_path) -> None:
 def test_an_unknown_model() -> None:
     with pytest.raises(ModelError) as caught:
         load("nothing")
-    assert_one_sentence(caught.value, "'nothing'", "furrow-field, classical")
+    assert_one_sentence(caught.value, "'nothing'", "furrow-field, classical, furrow-field-fast")
