@@ -101,12 +101,17 @@ def _rank(given: argparse.Namespace) -> None:
         even[-1] = 1 - even[:-1].sum()
         learned = replace(learned, scenes=(), weights=even)
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
-    # Of the pictures that the network has learned only few: its masks are too good there.
-    unseen = judged(given.folder, aside, given.pictures, 1, given.threads)
-    known = judged(given.folder, learned, given.pictures // 2, 2, given.threads)
-    weights = np.concatenate([np.ones(len(unseen.real)), np.full(len(known.real), 0.5)])
-    ranker = fit(Judged.joined([unseen, known]), weights)
-    test = judged(given.folder, aside, given.pictures // 6, 3, given.threads)
+    wanted = (("unseen", aside, given.pictures), ("known", learned, given.pictures // 2),
+              ("test", aside, given.pictures // 8))  # fmt: skip
+    found = {}
+    for seed, (name, pictures, count) in enumerate(wanted, start=1):
+        found[name] = judged(given.folder, pictures, count, seed, given.threads)
+        found[name].save(given.folder / f"judged_{name}.npz")
+    # The network's masks are too good on pictures that it has learned: those count less.
+    shares = {"unseen": 1.0, "known": 0.5}
+    weights = np.concatenate([np.full(len(found[n].real), w) for n, w in shares.items()])
+    ranker = fit(Judged.joined([found["unseen"], found["known"]]), weights)
+    test = found["test"]
     for name, judge in (("own scores", None), ("ranker", ranker)):
         print(name, "taken {:.3f}, best {:.3f}".format(*quality(judge, test)))
     ranker.save(given.folder / RANKER_FILE)

@@ -47,6 +47,17 @@ class Judged:
         return cls(*(np.concatenate([getattr(part, name) for part in parts])
                      for name in ("features", "overlaps", "real")))  # fmt: skip
 
+    @classmethod
+    def open(cls, path: Path) -> Judged:
+        """Read what `save` has written."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(stored["features"].astype(np.float32), stored["overlaps"], stored["real"])
+
+    def save(self, path: Path) -> None:
+        """Write a .npz file, features as float16."""
+        halves = np.clip(self.features, -6e4, 6e4).astype(np.float16)
+        np.savez(path, features=halves, overlaps=self.overlaps, real=self.real)
+
 
 class _Interviews(Dataset):
     """What the field model answers to simulated users on one picture after another."""
