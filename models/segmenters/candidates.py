@@ -37,3 +37,8 @@ class Candidates:
     """(m, MEASURES) float32: how much of an edge there is along the outline and within."""
     context: np.ndarray
     """(m, figures) float32: how even it is and how different from its surroundings."""
+
+    @property
+    def region(self) -> np.ndarray:
+        """(m,) bool: regions of the classical engine; the decoder has said nothing about them."""
+        return ~self.traits.any(axis=1)

@@ -23,7 +23,14 @@ from .field_masks import field_mask
 from .onnx_session import open_session
 from .ranking import Ranker, features
 from .region_rivals import region_answers, region_data
-from .selection import frame_overlap, obeyed, pick, sample_points, similarity
+from .selection import (
+    frame_overlap,
+    obeyed,
+    pick,
+    pick_with_regions,
+    sample_points,
+    similarity,
+)
 
 MODEL_ID, FAST_ID = "furrow-field", "furrow-field-fast"
 ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
@@ -291,13 +298,22 @@ def _missed(positive: np.ndarray, levels: Sequence[Decode], prompt: Prompts) -> 
     return (held != prompt.foreground).any(axis=1)
 
 
+def _picked(candidates: Candidates, scores: np.ndarray, prompt: Prompts) -> List[int]:
+    """Positions of the candidates that are offered."""
+    alike = candidates.similarity
+    if prompt.box is not None or len(prompt.points) > 1:
+        return pick(scores, alike, MASKS_PER_PROMPT)
+    areas, region = candidates.area, candidates.region
+    return pick_with_regions(scores, alike, areas, region, MASKS_PER_PROMPT)
+
+
 def _offered(
     candidates: Candidates, expected: np.ndarray, shape: Tuple[int, int], prompt: Prompts
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(3, H, W) bool from fine to coarse, (3,) scores."""
     scores = obeyed(expected, candidates.missed, candidates.box_fit)
     scores = np.where(candidates.area > 0, scores, 0)
-    picked = pick(scores, candidates.similarity, MASKS_PER_PROMPT)
+    picked = _picked(candidates, scores, prompt)
     masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
     final = np.zeros(MASKS_PER_PROMPT)
     for place, k in enumerate(picked):

@@ -88,7 +88,7 @@ def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
         np.log2(candidates.stride),
         candidates.missed,
         candidates.box_fit,
-        ~candidates.traits.any(axis=1),
+        candidates.region,
     ]
     head = np.eye(3)[np.arange(len(scores)) % 3]
     context = np.broadcast_to(_prompt_features(prompt), (len(scores), 3))

@@ -88,6 +88,27 @@ def pick(scores: np.ndarray, alike: np.ndarray, count: int) -> List[int]:
     return picked + spare[: max(count - len(picked), 0)]
 
 
+def pick_with_regions(
+    scores: np.ndarray, alike: np.ndarray, areas: np.ndarray, region: np.ndarray, count: int
+) -> List[int]:
+    """The best mask, and the largest regions that differ from it; then as `pick` does.
+
+    Where a click says no more than where, masks of another kind are better alternatives than
+    what the same network likes second best: it is wrong about all of them in the same way.
+
+    :param areas: (m,) pixels; empty masks are not picked for being regions.
+    :param region: (m,) bool: a region of the classical engine.
+    :return: positions, the best first.
+    """
+    picked = [int(np.argmax(scores))]
+    for k in np.argsort(-areas, kind="stable").tolist():
+        wanted = region[k] and areas[k] > 0 and len(picked) < count
+        if wanted and all(alike[k, other] < SAME for other in picked):
+            picked.append(k)
+    spare = [k for k in pick(scores, alike, len(scores)) if k not in picked]
+    return picked + spare[: count - len(picked)]
+
+
 def frame_overlap(frames: np.ndarray, box: np.ndarray) -> np.ndarray:
     """IoU of rectangles with a box.
 

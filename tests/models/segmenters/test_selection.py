@@ -11,6 +11,7 @@ from furrow.models.segmenters.selection import (
     frame_overlap,
     obeyed,
     pick,
+    pick_with_regions,
     sample_points,
     similarity,
 )
@@ -70,3 +71,16 @@ def test_points_and_boxes_lower_scores() -> None:
 def test_overlap_of_frames() -> None:
     frames = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30], [0, 0, 0, 0]], float)
     assert frame_overlap(frames, np.array([0.0, 0, 10, 10])) == pytest.approx([1, 1 / 3, 0, 0])
+
+
+def test_regions_come_after_the_best_mask_the_largest_first() -> None:
+    scores = np.array([0.9, 0.8, 0.2, 0.1, 0.3])
+    areas = np.array([50.0, 60.0, 70.0, 90.0, 80.0])
+    region = np.array([False, False, True, True, True])
+    alike = np.eye(5)
+    assert pick_with_regions(scores, alike, areas, region, 3) == [0, 3, 4]
+    alike[3, 4] = alike[4, 3] = 0.95
+    assert pick_with_regions(scores, alike, areas, region, 3) == [0, 3, 2]
+    assert pick_with_regions(scores, alike, areas, np.zeros(5, bool), 3) == [0, 1, 4]
+    areas[2:] = 0
+    assert pick_with_regions(scores, alike, areas, region, 3)[:2] == [0, 1]
