@@ -101,8 +101,8 @@ def _rank(given: argparse.Namespace) -> None:
         even[-1] = 1 - even[:-1].sum()
         learned = replace(learned, scenes=(), weights=even)
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
-    wanted = (("unseen", aside, given.pictures), ("known", learned, given.pictures // 2),
-              ("test", aside, given.pictures // 8))  # fmt: skip
+    wanted = (("unseen", aside, given.pictures), ("known", learned, given.pictures // 2 + 1),
+              ("test", aside, given.pictures // 8 + 1))  # fmt: skip
     found = {}
     for seed, (name, pictures, count) in enumerate(wanted, start=1):
         found[name] = judged(given.folder, pictures, count, seed, given.threads)
