@@ -105,7 +105,7 @@ train-field-model: setup .venv/.training ## train the field model, or go on with
 	@$(TRAINING) export $(RUN) --output $(RUN)/weights </dev/null
 	@$(TRAINING) scenes $(RUN)/fresh --seed 3000000 --count 400 --mottled 100 </dev/null
 	@$(TRAINING) rank $(RUN)/weights --scenes $(RUN)/fresh </dev/null
-	@echo "The model is in $(RUN)/weights; copy it to models/weights when make bench-segmenters likes it."
+	@echo "The model is in $(RUN)/weights; copy its furrow-field-* files to models/weights when make bench-segmenters likes it."
 
 test-training: setup .venv/.training ## run the tests of the training, which need torch
 	@$(HEADLESS) $(PY) -m pytest tests/models/training $(PYTEST_ARGS) </dev/null

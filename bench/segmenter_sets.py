@@ -18,6 +18,7 @@ from osgeo import gdal
 from scipy import ndimage
 
 from furrow.models.training import labelled_sets
+from furrow.models.training.scenes import generate
 
 TWO_HECTARES = 200
 """Pixels of 10 m."""
@@ -144,10 +145,6 @@ def ontario(data: Path) -> LabelledSet:
 
 def generated(_data: Path) -> LabelledSet:
     """Scenes with seeds of their own."""
-    try:
-        from furrow.models.training.scenes import generate
-    except ImportError as error:
-        raise AbsentError(str(error)) from error
     scenes = []
     for seed in range(GENERATED_SEED, GENERATED_SEED + GENERATED_SCENES):
         scene = generate(seed, GENERATED_SIZE)

@@ -62,6 +62,15 @@ class Masks:
     """(n, m) float32 in 0..1: the IoU with the wanted field that the engine expects."""
 
 
+def check_picture(image: np.ndarray) -> None:
+    """Refuse what no engine can encode.
+
+    :raises ValueError: not (H, W, 3) uint8, or empty.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
+
+
 class Segmenter(Protocol):
     """A promptable engine. Stateless and safe to call from several threads."""
 

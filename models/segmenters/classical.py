@@ -18,7 +18,8 @@ import numpy as np
 from scipy import ndimage
 
 from ...core.fields.masks import component_at, fill_holes
-from ...core.fields.segmenter import Embedding, Masks, Prompts
+from ...core.fields.segmenter import Embedding, Masks, Prompts, check_picture
+from .odds import chance, log_odds
 from .region_choice import MASKS_PER_PROMPT, SCALES, Candidates, View, candidates, pack, three
 from .region_tree import Tuning, grow
 
@@ -87,9 +88,8 @@ class _Answer:
 
     def _score(self, expected: np.ndarray) -> np.ndarray:
         """Expected overlap among the nodes -> expected IoU with the wanted field, both 0..1."""
-        inside = np.clip(expected, 1e-3, 1 - 1e-3)
         offset, slope = CALIBRATION if self._box is None else BOX_CALIBRATION
-        return 1 / (1 + np.exp(-offset - slope * np.log(inside / (1 - inside))))
+        return chance(offset + slope * log_odds(expected, 1e-3))
 
     def _agreement(self, found: Candidates) -> np.ndarray:
         """(k,) factor on the chances from all points of the prompt."""
@@ -233,8 +233,7 @@ class ClassicalSegmenter:
 
         :param image: (H, W, 3) uint8, never changed.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
+        check_picture(image)
         shape = image.shape[:2]
         fine = pack(grow(image, self._tuning), SCALES[0], shape)
         coarse = pack(grow(_halved(image), self._half_tuning), SCALES[1], shape)

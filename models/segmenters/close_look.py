@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...core.fields.segmenter import Prompts
-from .field_crops import GRID, LEVELS, Decode, View, anchor_within
+from .field_crops import Decode, View, anchor_within, corner_around
 
 SIDE, ZOOM = 42, 3
 """Pixels of the image along a side of the view, and how much they are enlarged."""
@@ -53,7 +53,4 @@ def close_decodes(shape: Tuple[int, int], view: View, prompt: Prompts) -> List[D
     """
     anchor = anchor_within(shape, prompt)
     x, y = ((place - start) * view.zoom for place, start in zip(anchor, view.corner))
-    half = GRID // 2
-    return [
-        Decode(k, (int(x // LEVELS[k]) - half, int(y // LEVELS[k]) - half), view) for k in _LEVELS
-    ]
+    return [Decode(k, corner_around(x, y, k), view) for k in _LEVELS]

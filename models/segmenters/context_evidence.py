@@ -6,14 +6,20 @@ level at which a field of their size is about eleven cells wide.
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import numpy as np
 
-from .field_crops import FINE, GRID, LEVELS, Decode, pasted
+from .field_crops import (
+    FINE,
+    GRID,
+    LEVELS,
+    Decode,
+    comfortable_levels,
+    corner_around,
+    pasted,
+)
 
-_COMFORT = 11.0
-"""Side of a field in cells that a level is best at."""
 _RING = 2
 """Width of the surroundings in cells."""
 
@@ -34,15 +40,14 @@ def context_evidence(
     :return: (levels x masks, 2 channels) float32: difference between the mean feature within and
         around, and deviation within; zeros where either is empty.
     """
-    level = np.log2(np.maximum(np.sqrt(areas), 1) / _COMFORT) - 1
-    chosen = np.clip(np.round(level), 0, len(LEVELS) - 1).astype(int)
+    chosen = comfortable_levels(np.sqrt(areas))
     per_level = positive.shape[1]
     channels = maps[f"context{LEVELS[0]}"].shape[0]
     figures = np.zeros((len(areas), 2 * channels), np.float32)
     cache: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
     for k in range(len(areas)):
         stride = LEVELS[chosen[k]]
-        corner = [int(place // stride) - GRID // 2 for place in anchor]
+        corner = corner_around(*anchor, chosen[k])
         if stride not in cache:
             cache[stride] = _crop(maps[f"context{stride}"], corner)
         mask = _sampled(positive[k // per_level, k % per_level], decodes[k // per_level], corner,
@@ -51,14 +56,14 @@ def context_evidence(
     return figures
 
 
-def _crop(context: np.ndarray, corner: List[int]) -> Tuple[np.ndarray, np.ndarray]:
+def _crop(context: np.ndarray, corner: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray]:
     """(cells, channels) features around the prompt, and (GRID, GRID) which of the cells exist."""
     cells = pasted(context, corner[0], corner[1], GRID).astype(np.float32)
     known = pasted(np.ones((1, *context.shape[1:]), bool), corner[0], corner[1], GRID)[0]
     return cells.reshape(len(cells), -1).T, known
 
 
-def _sampled(mask: np.ndarray, decode: Decode, corner: List[int], stride: int) -> np.ndarray:
+def _sampled(mask: np.ndarray, decode: Decode, corner: Tuple[int, int], stride: int) -> np.ndarray:
     """(GRID, GRID) bool: a mask at the centres of the cells of another level."""
     out = np.zeros((GRID, GRID), bool)
     axes = []

@@ -22,8 +22,8 @@ GRID = 32
 FINE = 2 * GRID
 """Side of a crop and its masks in fine cells."""
 _LEAST_LEVELS = 3
-_BOX_CELLS = 11.0
-"""A box is decoded where its longer side measures from this to twice as many cells."""
+COMFORT = 11.0
+"""Side of a field in cells that a level is best at; boxes are decoded from there to twice that."""
 _RIM = 0.5
 """Foreground points beyond the crop are brought this many cells within it."""
 UNUSED = -1
@@ -101,8 +101,23 @@ def decodes(shape: Tuple[int, int], prompt: Prompts) -> List[Decode]:
     """
     x, y = anchor_within(shape, prompt)
     levels = _levels_of_click(max(shape)) if prompt.box is None else _levels_of_box(prompt.box)
+    return [Decode(k, corner_around(x, y, k)) for k in levels]
+
+
+def corner_around(x: float, y: float, level: int) -> Tuple[int, int]:
+    """x and y of the upper left cell of the crop of a level around a point in pixels."""
     half = GRID // 2
-    return [Decode(k, (int(x // LEVELS[k]) - half, int(y // LEVELS[k]) - half)) for k in levels]
+    return int(x // LEVELS[level]) - half, int(y // LEVELS[level]) - half
+
+
+def comfortable_levels(sides: np.ndarray) -> np.ndarray:
+    """Positions in LEVELS at which fields measure about COMFORT cells.
+
+    :param sides: (n,) pixels.
+    :return: (n,) int64.
+    """
+    level = np.round(np.log2(np.maximum(sides, 1) / COMFORT) - 1)
+    return np.clip(level, 0, len(LEVELS) - 1).astype(int)
 
 
 def _levels_of_click(longest: int) -> List[int]:
@@ -114,7 +129,7 @@ def _levels_of_box(box: np.ndarray) -> List[int]:
     """The level that fits the box and its neighbours."""
     side = max(float(box[2] - box[0]), float(box[3] - box[1]), 1.0)
     last = len(LEVELS) - 1
-    best = min(max(int(np.floor(np.log2(side / _BOX_CELLS))) - 1, 0), last)
+    best = min(max(int(np.floor(np.log2(side / COMFORT))) - 1, 0), last)
     return list(range(max(best - 1, 0), min(best + 1, last) + 1))
 
 

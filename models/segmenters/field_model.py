@@ -12,7 +12,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
-from ...core.fields.segmenter import Embedding, Masks, Prompts
+from ...core.fields.segmenter import Embedding, Masks, Prompts, check_picture
 from .candidates import Candidates
 from .classical import ClassicalSegmenter
 from .close_look import SMALL, close_decodes, enlarged, view_around
@@ -20,6 +20,7 @@ from .context_evidence import context_evidence
 from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
 from .field_masks import field_mask
+from .odds import chance
 from .onnx_session import open_session
 from .ranking import Ranker, features
 from .region_rivals import region_answers, region_data
@@ -72,13 +73,12 @@ class FieldModelSegmenter:
 
         :param image: (H, W, 3) uint8, never changed.
         """
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ValueError(f"Expected a uint8 image (H, W, 3), got {image.dtype} {image.shape}.")
+        check_picture(image)
         data = self._features(image)
-        data["edges"] = _sigmoid(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
+        data["edges"] = chance(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
         if self._regions is not None:
-            data.update(region_data(self._regions, image))
-        return Embedding(self.id, image.shape[:2], {**data, "image": image.copy()})
+            data.update(region_data(self._regions, image), image=image.copy())
+        return Embedding(self.id, image.shape[:2], data)
 
     def _features(self, image: np.ndarray) -> Dict[str, np.ndarray]:
         """Names of the encoder's outputs to (channels, rows, columns) float16."""
@@ -204,10 +204,6 @@ def _side_of_best(levels: Sequence[Decode], answers: Dict[str, np.ndarray]) -> f
     return levels[level].step * float(np.sqrt(cells))
 
 
-def _sigmoid(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(values, -30, 30)))
-
-
 def _gathered(
     answers: Dict[str, np.ndarray],
     levels: Sequence[Decode],
@@ -224,11 +220,11 @@ def _gathered(
     return Candidates(
         decodes=tuple(level for level in levels for _ in range(per_level)),
         logits=logits.reshape(-1, FINE, FINE),
-        scores=_sigmoid(answers["scores"]).ravel(),
+        scores=chance(answers["scores"]).ravel(),
         traits=answers["traits"].reshape(area.size, -1),
         stride=np.repeat([level.stride for level in levels], per_level),
         area=area,
-        similarity=similarity(_sigmoid(_looked_up(logits, levels, samples, -30.0)), weights),
+        similarity=similarity(chance(_looked_up(logits, levels, samples, -30.0)), weights),
         missed=_missed(positive, levels, prompt),
         box_fit=np.ones(area.size) if prompt.box is None else frame_overlap(frames, prompt.box),
         edges=edge_evidence(embedding.data["edges"], positive, levels, shape),
@@ -254,7 +250,7 @@ def _extents(
     return np.array(areas), np.array(frames)
 
 
-def _ends(line: np.ndarray, start: int, offset: int, step: int) -> Tuple[float, float]:
+def _ends(line: np.ndarray, start: int, offset: float, step: float) -> Tuple[float, float]:
     """First and last pixel border of what is True; the same twice where nothing is."""
     places = np.flatnonzero(line)
     if not places.size:

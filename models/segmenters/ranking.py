@@ -15,6 +15,7 @@ import numpy as np
 
 from ...core.fields.segmenter import Prompts
 from .candidates import Candidates
+from .odds import chance, log_odds
 
 _LIMIT = 5.0
 """Standardised features are cut here, so that nothing unseen gets far."""
@@ -68,8 +69,7 @@ class Ranker:
             values = values @ weights + biases
             if k < len(self.weights) - 1:
                 values = np.maximum(values, 0)
-        odds = values[:, 0] + known @ self.shortcut
-        return 1 / (1 + np.exp(-np.clip(odds, -30, 30)))
+        return chance(values[:, 0] + known @ self.shortcut)
 
 
 def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
@@ -78,10 +78,9 @@ def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
     :return: (m, f) float32.
     """
     scores = np.clip(candidates.scores, 1e-4, 1 - 1e-4)
-    odds = np.log(scores / (1 - scores))
     side = np.sqrt(candidates.area)
     own = [
-        odds,
+        log_odds(scores, 1e-4),
         scores - scores.max(),
         0.2 * np.log1p(candidates.area),
         np.log2((side + 1) / candidates.stride),

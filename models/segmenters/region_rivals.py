@@ -12,7 +12,8 @@ import numpy as np
 
 from ...core.fields.segmenter import Embedding, Prompts
 from .classical import ClassicalSegmenter
-from .field_crops import FINE, GRID, LEVELS, Decode, anchor_within
+from .field_crops import FINE, GRID, LEVELS, Decode, anchor_within, corner_around
+from .odds import log_odds
 
 _PREFIX = "regions_"
 _SURE = 8.0
@@ -40,12 +41,12 @@ def region_answers(
     """
     own = {name[len(_PREFIX) :]: v for name, v in data.items() if name.startswith(_PREFIX)}
     found = engine.predict(Embedding(engine.id, shape, own), [prompt])
-    masks, scores = found.masks[0], np.clip(found.scores[0], 1e-3, 1 - 1e-3)
+    masks, scores = found.masks[0], log_odds(found.scores[0], 1e-3)
     decode = _crop_around(masks.any(axis=0), shape, prompt)
     logits = np.stack([_as_logits(mask, decode) for mask in masks])[None]
     return decode, {
         "logits": logits.astype(np.float32),
-        "scores": np.log(scores / (1 - scores))[None].astype(np.float32),
+        "scores": scores[None].astype(np.float32),
         "traits": np.zeros((1, len(masks), traits), np.float32),
     }
 
@@ -54,10 +55,8 @@ def _crop_around(mask: np.ndarray, shape: Tuple[int, int], prompt: Prompts) -> D
     """The finest crop around a prompt that holds a mask."""
     x, y = anchor_within(shape, prompt)
     rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
-    half = GRID // 2
-    for level, stride in enumerate(LEVELS):
-        corner = (int(x // stride) - half, int(y // stride) - half)
-        decode = Decode(level, corner)
+    for level in range(len(LEVELS)):
+        decode = Decode(level, corner_around(x, y, level))
         if not rows.size or _holds(decode, rows, columns):
             return decode
     return decode

@@ -8,12 +8,10 @@ from typing import List, Optional, Tuple
 import numpy as np
 from scipy import ndimage
 
-from ..segmenters.field_crops import GRID, LEVELS
+from ..segmenters.field_crops import GRID, LEVELS, comfortable_levels, corner_around
 
 POINTS = 8
 """Most points of one prompt in training; the network itself takes any number."""
-COMFORT = 11.0
-"""Side of a field in cells that a level is best at."""
 _LEAST_PIXELS = 25
 _RIVALS = 0.4
 """Share of the prompts that are decoded at a second level too."""
@@ -149,14 +147,12 @@ def best_level(question: Question) -> int:
     rows, columns = field.any(axis=1).nonzero()[0], field.any(axis=0).nonzero()[0]
     longest = max(np.ptp(rows), np.ptp(columns)) + 1
     side = max(np.sqrt(field.sum()), 0.55 * longest)
-    return int(np.clip(round(np.log2(side / COMFORT)) - 1, 0, len(LEVELS) - 1))
+    return int(comfortable_levels(side))
 
 
 def origin(question: Question, level: int) -> np.ndarray:
     """(2,) int64: x and y of the upper left cell of the crop around a prompt."""
-    x, y = question.anchor
-    stride = LEVELS[level]
-    return np.array([np.floor(x / stride) - GRID // 2, np.floor(y / stride) - GRID // 2], np.int64)
+    return np.array(corner_around(*question.anchor, level), np.int64)
 
 
 def target(truths: np.ndarray, level: int, corner: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:

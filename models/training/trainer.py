@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 from .batches import Batch, BatchStream, Sources, inside_cells, make_batch
 from .losses import FIELD, by_question, losses, true_overlaps
-from .network import Answers, Clicks, FieldNetwork, crop
+from .network import Answers, Clicks, Crops, FieldNetwork, crop
 from .prompting import correction
 
 REPORT, KEEP, MEET = 50, 50, 20
@@ -172,7 +172,7 @@ def _clicks(batch: Batch) -> Clicks:
 
 
 @torch.no_grad()
-def _corrected(decoder: nn.Module, batch: Batch, crops, rounds: int) -> Batch:  # noqa: ANN001
+def _corrected(decoder: nn.Module, batch: Batch, crops: Crops, rounds: int) -> Batch:
     """The batch after a simulated user has corrected the answers once or twice."""
     decoder.eval()
     points, labels, truths = batch.points.clone(), batch.labels.clone(), batch.truths
