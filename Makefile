@@ -3,7 +3,7 @@
 NAME   := furrow
 PYTHON ?= /usr/bin/python3
 PY     := .venv/bin/python
-APT    := qgis python3-qgis python3-venv python3-scipy xvfb xauth git
+APT    := qgis python3-qgis python3-venv python3-scipy python3-matplotlib xvfb xauth git
 
 # A profile of its own: nothing here reads or changes the user's QGIS settings.
 export QGIS_PLUGINPATH         := $(CURDIR)/build/plugins
@@ -36,7 +36,7 @@ missing=""; \
 for tool in git xvfb-run xauth; do command -v $$tool >/dev/null || missing="$$missing $$tool"; done; \
 command -v qgis_process.bin >/dev/null || command -v qgis_process >/dev/null || missing="$$missing qgis"; \
 "$(PYTHON)" -c 'import venv, ensurepip' 2>/dev/null || missing="$$missing python3-venv"; \
-$(HEADLESS) "$(PYTHON)" -c 'import qgis.core, scipy, osgeo.gdal_array' 2>/dev/null || missing="$$missing python3-qgis python3-scipy"; \
+$(HEADLESS) "$(PYTHON)" -c 'import qgis.core, scipy, matplotlib, osgeo.gdal_array' 2>/dev/null || missing="$$missing python3-qgis python3-scipy python3-matplotlib"; \
 test -n "$$missing" || exit 0; \
 if ! command -v apt-get >/dev/null; then \
   echo "furrow: missing:$$missing. There is no apt-get here: install QGIS 3.22 or newer with its Python (for $(PYTHON)) by your system's means, then run make again." >&2; exit 1; fi; \

@@ -18,21 +18,16 @@ from qgis.core import (
     QgsProcessingParameterField,
     QgsRasterLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication
 from qgis.PyQt.QtGui import QIcon
 
 from ..core.errors import Cancelled, FurrowError, OutputError, ParameterError
 from ..core.report.run_record import RunRecord
 from ..qgis_io.sinks import file_of
+from ..qgis_io.texts import tr
 
 ICONS = Path(__file__).resolve().parents[1] / "icons"
 SourceType = QgsProcessing.SourceType
 _SHOWN_SKIPS = 20
-
-
-def tr(text: str) -> str:
-    """Translate a text that users see."""
-    return QCoreApplication.translate("Furrow", text)
 
 
 class FurrowAlgorithm(QgsProcessingAlgorithm):

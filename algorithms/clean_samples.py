@@ -28,15 +28,9 @@ from ..qgis_io.monitors import monitor_of
 from ..qgis_io.sinks import Row, write_layer
 from ..qgis_io.sources import labels_of
 from ..qgis_io.styles import apply_style, field_renderer, rejected_renderer, sample_renderer
+from ..qgis_io.texts import tr
 from ..qgis_io.zones import ZoneLayer, read_zones
-from .base import (
-    FurrowAlgorithm,
-    SourceType,
-    report_skips,
-    tr,
-    versions,
-    write_text,
-)
+from .base import FurrowAlgorithm, SourceType, report_skips, versions, write_text
 from .series_parameters import (
     Real,
     add_cleaning,

@@ -23,13 +23,9 @@ from ..qgis_io.compat import BOOLEAN, DATE, INTEGER, REAL, make_fields, to_qdate
 from ..qgis_io.ground import crs_of
 from ..qgis_io.monitors import monitor_of
 from ..qgis_io.sinks import Row, write_layer
+from ..qgis_io.texts import tr
 from ..qgis_io.zones import ZoneLayer, read_zones
-from .base import (
-    FurrowAlgorithm,
-    SourceType,
-    report_skips,
-    tr,
-)
+from .base import FurrowAlgorithm, SourceType, report_skips
 from .series_parameters import (
     Real,
     add_index,

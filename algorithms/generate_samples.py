@@ -33,13 +33,8 @@ from ..qgis_io.shapes import polygon_of
 from ..qgis_io.sinks import write_layer
 from ..qgis_io.sources import ReferenceLayer, read_references
 from ..qgis_io.styles import apply_style, field_renderer, rejected_renderer, sample_renderer
-from .base import (
-    FurrowAlgorithm,
-    SourceType,
-    tr,
-    versions,
-    write_text,
-)
+from ..qgis_io.texts import tr
+from .base import FurrowAlgorithm, SourceType, versions, write_text
 from .generation_messages import (
     counts_of,
     describe_result,

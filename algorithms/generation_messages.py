@@ -12,7 +12,8 @@ from ..core.report.from_generation import stages
 from ..core.samples.distances import Metric
 from ..core.samples.generation import Generated, GenerationOptions
 from ..qgis_io.sources import ReferenceLayer
-from .base import report_skips, tr
+from ..qgis_io.texts import tr
+from .base import report_skips
 
 
 def describe_series(series: Series, feedback: QgsProcessingFeedback) -> None:

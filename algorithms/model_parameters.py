@@ -9,7 +9,8 @@ from qgis.core import QgsProcessingContext, QgsProcessingParameterFile
 from ..core.fields.masks import MaskRule
 from ..core.fields.segmenter import Segmenter
 from ..models.segmenters.registry import load, model_ids
-from .base import FurrowAlgorithm, tr
+from ..qgis_io.texts import tr
+from .base import FurrowAlgorithm
 from .series_parameters import Whole, choice, number
 
 DEFAULT_RULE = MaskRule.BEST

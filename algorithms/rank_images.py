@@ -26,12 +26,8 @@ from ..qgis_io.monitors import monitor_of
 from ..qgis_io.shapes import PolygonMask, window_of
 from ..qgis_io.sinks import write_layer
 from ..qgis_io.sources import moved
-from .base import (
-    FurrowAlgorithm,
-    SourceType,
-    report_skips,
-    tr,
-)
+from ..qgis_io.texts import tr
+from .base import FurrowAlgorithm, SourceType, report_skips
 from .series_parameters import add_index, add_reading, add_series, read_index, read_series
 
 _CLEAR = 0.02

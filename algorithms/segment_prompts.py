@@ -31,12 +31,8 @@ from ..qgis_io.prompts import PromptLayer, read_prompts
 from ..qgis_io.shapes import polygon_of
 from ..qgis_io.sinks import Row, write_layer
 from ..qgis_io.styles import apply_style, plain_field_renderer
-from .base import (
-    FurrowAlgorithm,
-    SourceType,
-    report_skips,
-    tr,
-)
+from ..qgis_io.texts import tr
+from .base import FurrowAlgorithm, SourceType, report_skips
 from .model_parameters import add_model, read_rule, read_segmenter
 from .series_parameters import Real, number
 

@@ -19,7 +19,8 @@ from ..core.imagery.quality import DEFAULT_INVALID, parse_invalid_codes
 from ..core.imagery.series import Series, SeriesOptions, open_series
 from ..core.samples.cleaning import CleaningOptions
 from ..core.samples.distances import Metric, require
-from .base import FurrowAlgorithm, tr
+from ..qgis_io.texts import tr
+from .base import FurrowAlgorithm
 
 Whole = QgsProcessingParameterNumber.Type.Integer
 Real = QgsProcessingParameterNumber.Type.Double

@@ -20,6 +20,7 @@ from furrow.models.training import scene_pool
 from furrow.models.training.__main__ import main
 
 
+@pytest.mark.timeout(900)  # it trains: minutes on a machine with other work
 def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scene_pool, "CHUNK", 4)
     scenes, run, weights = tmp_path / "scenes", tmp_path / "a run", tmp_path / "weights"
