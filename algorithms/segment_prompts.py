@@ -20,7 +20,8 @@ from qgis.core import (
 )
 
 from ..core.errors import ParameterError
-from ..core.fields.finding import FieldMask, FieldOptions, FoundFields, find_fields
+from ..core.fields.field_mask import FieldMask
+from ..core.fields.finding import FieldOptions, FoundFields, find_fields
 from ..core.imagery.grid import Grid
 from ..core.imagery.pictures import FilePictures
 from ..core.samples.cleaning import Reason
@@ -28,7 +29,7 @@ from ..qgis_io.compat import BOOLEAN, INTEGER, REAL, TEXT, make_field, renamed
 from ..qgis_io.ground import Ground, crs_of
 from ..qgis_io.monitors import monitor_of
 from ..qgis_io.prompts import PromptLayer, read_prompts
-from ..qgis_io.shapes import polygon_of
+from ..qgis_io.shapes import outline_of
 from ..qgis_io.sinks import Row, write_layer
 from ..qgis_io.styles import apply_style, plain_field_renderer
 from ..qgis_io.texts import tr
@@ -45,8 +46,6 @@ _COLUMNS = (
     ("model", TEXT),
     ("image", TEXT),
 )
-_SMALLEST_SHARE = 0.25
-"""A simplified outline with less than this share of the pixels' area gives way to the exact one."""
 
 
 class SegmentPrompts(FurrowAlgorithm):
@@ -241,18 +240,11 @@ class _Outlines:
                 tr("The image has no coordinate reference system: its units count as metres.")
             )
         self._ground = Ground(crs, context.transformContext())
-        _, xc, xr, _, yc, yr = grid.transform
-        self._tolerance = pixels * abs(xc * yr - xr * yc) ** 0.5
+        self._pixels = pixels
 
     def __call__(self, mask: FieldMask) -> Tuple[QgsGeometry, float, float]:
         """Polygon, hectares and metres of outline."""
-        exact = polygon_of(mask.mask, mask.window, self._grid)
-        shape = exact.simplify(self._tolerance) if self._tolerance > 0 else exact
-        if not shape.isGeosValid():
-            shape = shape.makeValid()
-        if shape.isEmpty() or shape.area() < _SMALLEST_SHARE * exact.area():
-            shape = exact
-        shape.convertToMultiType()
+        shape = outline_of(mask, self._grid, self._pixels)
         return shape, self._ground.hectares(shape), self._ground.perimeter(shape)
 
 

@@ -8,8 +8,12 @@ import numpy as np
 from osgeo import gdal, ogr
 from qgis.core import QgsGeometry, QgsRectangle
 
+from ..core.fields.field_mask import FieldMask
 from ..core.imagery.grid import Grid, Window
 from ..core.imagery.raster_gdal import quiet
+
+_SMALLEST_SHARE = 0.25
+"""A simplified outline with less than this share of the pixels' area gives way to the exact one."""
 
 
 def polygon_of(mask: np.ndarray, window: Window, grid: Grid) -> QgsGeometry:
@@ -24,6 +28,23 @@ def polygon_of(mask: np.ndarray, window: Window, grid: Grid) -> QgsGeometry:
     gdal.Polygonize(source.GetRasterBand(1), source.GetRasterBand(1), layer, -1, [])
     parts = [_valid(_geometry(feature.GetGeometryRef())) for feature in layer]
     return parts[0] if len(parts) == 1 else QgsGeometry.collectGeometry(parts)
+
+
+def outline_of(field: FieldMask, grid: Grid, pixels: float) -> QgsGeometry:
+    """The outline of a field as one multi-polygon in map coordinates.
+
+    :param pixels: how far it may leave the edges of the pixels; 0: not at all.
+    """
+    exact = polygon_of(field.mask, field.window, grid)
+    _, xc, xr, _, yc, yr = grid.transform
+    tolerance = pixels * abs(xc * yr - xr * yc) ** 0.5
+    shape = exact.simplify(tolerance) if tolerance > 0 else exact
+    if not shape.isGeosValid():
+        shape = shape.makeValid()
+    if shape.isEmpty() or shape.area() < _SMALLEST_SHARE * exact.area():
+        shape = exact
+    shape.convertToMultiType()
+    return shape
 
 
 class PolygonMask:

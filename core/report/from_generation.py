@@ -8,7 +8,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from ..errors import RasterError
-from ..fields.finding import FieldMask
+from ..fields.field_mask import FieldMask
 from ..imagery.grid import Window
 from ..imagery.pictures import Pictures
 from ..palette import colours_of
@@ -162,7 +162,7 @@ def _page(
         image_date=found.date.isoformat() if found.date else "",
         patch=_patch(pictures, window, found.image),
         prompt_xy=(placed.x[k] - window.col, placed.y[k] - window.row),
-        mask=_mask_in(found, window),
+        mask=found.within(window),
         kept_xy=_places(candidates, kept, window),
         rejected_xy=_places(candidates, lost, window),
         counts=_stages(candidates.reason[mine]),
@@ -188,13 +188,6 @@ def _around(found: FieldMask, result: Generated) -> Window:
         min(result.grid.height, found.window.row + found.window.height + _PATCH_MARGIN) - row,
         min(result.grid.width, found.window.col + found.window.width + _PATCH_MARGIN) - col,
     )
-
-
-def _mask_in(found: FieldMask, window: Window) -> np.ndarray:
-    mask = np.zeros((window.height, window.width), dtype=bool)
-    row, col = found.window.row - window.row, found.window.col - window.col
-    mask[row : row + found.window.height, col : col + found.window.width] = found.mask
-    return mask
 
 
 def _places(candidates: Candidates, chosen: np.ndarray, window: Window) -> np.ndarray:

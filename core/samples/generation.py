@@ -15,7 +15,8 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 
 from ..errors import NoReferenceError
-from ..fields.finding import FieldMask, FieldOptions, find_fields
+from ..fields.field_mask import FieldMask
+from ..fields.finding import FieldOptions, find_fields
 from ..fields.masks import erode
 from ..fields.segmenter import Prompts, Segmenter
 from ..imagery.grid import Grid

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from furrow.core.errors import Cancelled, SeriesError
-from furrow.core.fields.finding import FieldMask, FieldOptions, find_fields, overlap
+from furrow.core.fields.field_mask import FieldMask, overlap
+from furrow.core.fields.finding import FieldOptions, find_fields
 from furrow.core.fields.masks import MaskRule
 from furrow.core.fields.segmenter import Prompts
 from furrow.core.imagery.grid import Window
