@@ -9,7 +9,7 @@ rows and columns on a grid. Pixel coordinates run to the right (x, columns) and 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 import numpy as np
 
@@ -109,6 +109,25 @@ class Grid:
         first_row = round((row - size / 2) / pitch) * pitch
         first_col = round((col - size / 2) / pitch) * pitch
         return self.fitted(first_row, first_col, size)
+
+
+def neighbours(grid: Grid, window: Window, size: int, row: int, col: int) -> List[Window]:
+    """The windows around one of the lattice of `shared_window`, the nearest to a pixel first."""
+    pitch = max(1, size // 2)
+    middle_row, middle_col = window.row + window.height / 2, window.col + window.width / 2
+    places = [
+        (middle_row + down * pitch, middle_col + right * pitch)
+        for down in (-1, 0, 1)
+        for right in (-1, 0, 1)
+    ]
+    places.sort(key=lambda place: (place[0] - row) ** 2 + (place[1] - col) ** 2)
+    found = {
+        grid.shared_window(int(r), int(c), size): None
+        for r, c in places
+        if 0 <= r < grid.height and 0 <= c < grid.width
+    }
+    found.pop(window, None)
+    return list(found)
 
 
 def blocks(grid: Grid, height: int, width: int) -> Iterator[Window]:

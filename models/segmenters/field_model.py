@@ -38,6 +38,9 @@ ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.on
 RANKER_FILE = f"{MODEL_ID}-ranker.npz"
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 """Where the files are that ship with Furrow."""
+EMBEDDING_VERSION = 1
+"""To be raised with every change of what `encode` gives for the same image and files: embeddings
+that users keep on disk are then made again. Regions have the classical engine's number."""
 MASKS_PER_PROMPT = 3
 _MULTIPLE, _LEAST_SIDE = 32, 64
 """Sides of what the encoder is given, in pixels."""
