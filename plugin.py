@@ -1,4 +1,4 @@
-"""What QGIS starts and stops: the Processing provider and the translations."""
+"""What QGIS starts and stops: the Processing provider, the window, the translations."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from .algorithms.provider import FurrowProvider
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
+    from .ui.window import FurrowWindow
+
 TRANSLATIONS = Path(__file__).resolve().parent / "i18n"
 
 
@@ -23,6 +25,7 @@ class FurrowPlugin:
         """Keep `iface`, which is None under `qgis_process`, and prepare the user's language."""
         self.iface = iface
         self._provider: Optional[FurrowProvider] = None
+        self._window: Optional[FurrowWindow] = None
         self._translator = _install_translator()
 
     def initProcessing(self) -> None:
@@ -34,9 +37,22 @@ class FurrowPlugin:
     def initGui(self) -> None:
         """Start inside the QGIS window."""
         self.initProcessing()
+        if self.iface is not None and self._window is None:
+            # Not at the top: qgis_process loads the plugin too, and has no use for widgets.
+            from .ui.window import FurrowWindow
+
+            self._window = FurrowWindow(self.iface)
+
+    @property
+    def window(self) -> Optional[FurrowWindow]:
+        """What the plugin added to QGIS' window; None without one."""
+        return self._window
 
     def unload(self) -> None:
         """Take back everything; a second call finds nothing to do."""
+        if self._window is not None:
+            self._window.close()
+            self._window = None
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None

@@ -74,6 +74,11 @@ _MODELS: Dict[str, Model] = {
 }
 
 
+def all_models() -> Tuple[Model, ...]:
+    """All models, those included that cannot run here."""
+    return tuple(_MODELS.values())
+
+
 def model_ids() -> Tuple[str, ...]:
     """Ids of all models, the default one first.
 

@@ -1,0 +1,87 @@
+"""What Furrow adds to QGIS' window: one action, its dock, a page of settings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Optional
+
+from qgis.gui import QgisInterface
+from qgis.PyQt.QtCore import QObject, Qt
+from qgis.PyQt.QtGui import QIcon
+from qgis.PyQt.QtWidgets import QAction
+
+from ..models.segmenters.embedding_store import EmbeddingStore
+from ..qgis_io.texts import tr
+from .preferences import cache_path, read_preferences
+from .settings_page import SettingsFactory
+from .workplace import Workplace
+
+_ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
+
+
+class FurrowWindow(QObject):
+    """Started by `initGui`, closed by `unload`."""
+
+    def __init__(self, iface: QgisInterface) -> None:
+        super().__init__()
+        self._iface = iface
+        self.workplace: Optional[Workplace] = None
+        self._action = self._make_action()
+        self._settings = SettingsFactory(self._cache_size, self._clear_cache, self._on_settings)
+        iface.registerOptionsWidgetFactory(self._settings)
+
+    def show_dock(self, visible: bool = True) -> Workplace:
+        """Show or hide the dock; the first time it is made."""
+        if self.workplace is None:
+            self.workplace = Workplace(self._iface, read_preferences(), self)
+            dock = self.workplace.dock
+            self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
+            dock.visibilityChanged.connect(self._on_visible)
+        self.workplace.dock.setUserVisible(visible)
+        return self.workplace
+
+    def close(self) -> None:
+        """Take all of it back."""
+        if self.workplace is not None:
+            self.workplace.dock.visibilityChanged.disconnect(self._on_visible)
+            self.workplace.close()
+            self.workplace = None
+        self._iface.unregisterOptionsWidgetFactory(self._settings)
+        self._iface.removePluginMenu("Furrow", self._action)
+        self._iface.removeToolBarIcon(self._action)
+        self._action.deleteLater()
+        self.deleteLater()
+
+    def _make_action(self) -> QAction:
+        action = QAction(QIcon(str(_ICON)), tr("Click fields with Furrow"), self)
+        action.setObjectName("FurrowDockAction")
+        action.setCheckable(True)
+        action.toggled.connect(self.show_dock)
+        self._iface.addToolBarIcon(action)
+        self._iface.addPluginToMenu("Furrow", action)
+        return action
+
+    def _on_visible(self, visible: bool) -> None:
+        shown = visible or self.workplace.dock.isUserVisible()
+        self._action.blockSignals(True)
+        self._action.setChecked(shown)
+        self._action.blockSignals(False)
+
+    def _on_settings(self) -> None:
+        if self.workplace is not None:
+            self.workplace.use(read_preferences())
+
+    def _store(self) -> EmbeddingStore:
+        if self.workplace is not None:
+            return self.workplace.store
+        preferences = read_preferences()
+        return EmbeddingStore(cache_path(preferences), 0, preferences.disk_mb * 2**20)
+
+    def _cache_size(self) -> int:
+        return self._store().size()[1]
+
+    def _clear_cache(self) -> None:
+        if self.workplace is not None:
+            self.workplace.clear_store()
+        else:
+            self._store().clear()
