@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Sequence
 from qgis.core import QgsApplication, QgsRasterBlockFeedback, QgsTask
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
-from ..core.errors import FurrowError
+from ..core.errors import Cancelled, FurrowError
 from ..core.fields.answering import EncodedWindow, encode
 from ..core.imagery.grid import Window
 from ..models.segmenters.embedding_store import EmbeddingStore, store_key
@@ -87,6 +87,8 @@ class EncodeTask(QgsTask):
     def _work(self, window: Window) -> None:
         try:
             self._encode(window)
+        except Cancelled:
+            return
         except (FurrowError, OSError, ValueError, RuntimeError, MemoryError) as error:
             self.failed.emit(window, str(error))
         else:
