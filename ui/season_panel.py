@@ -39,6 +39,8 @@ class SeasonPanel(QWidget):
     """What went wrong, in one sentence; the panel shows it too."""
     series_changed = pyqtSignal(str)
     """Another folder was chosen, by the user or with `set_series`."""
+    opened = pyqtSignal()
+    """The panel has come into view: it knows no field that was drawn before."""
 
     def __init__(self, parent: Optional[QWidget] = None) -> None:
         super().__init__(parent)
@@ -101,6 +103,7 @@ class SeasonPanel(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """The folder is opened when somebody looks."""
         super().showEvent(event)
+        self.opened.emit()
         self.reader.wake()
         self._show()
 

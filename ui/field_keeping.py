@@ -1,0 +1,202 @@
+"""Accepted fields and the layer they go into: between the dock and the editor."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Optional, Sequence
+
+from qgis.core import (
+    QgsCoordinateReferenceSystem,
+    QgsGeometry,
+    QgsProject,
+    QgsVectorLayer,
+)
+from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
+
+from ..core.errors import FurrowError
+from ..qgis_io.field_journal import FieldJournal, JournalEntry
+from ..qgis_io.field_layers import (
+    FieldValues,
+    class_totals,
+    new_geopackage_layer,
+    style_by_class,
+)
+from ..qgis_io.texts import tr
+from .crop_classes import CropClass, CropClasses
+from .dock import FurrowDock
+from .field_editing import FieldEditor, Mode
+from .labelling import ShownField
+from .messages import Messages
+
+_SETTLE = 200
+"""Milliseconds without an edit before the totals are counted again."""
+_MADE = "furrow/made"
+"""Marks layers that Furrow made: only those get the colours of the classes."""
+
+
+class FieldKeeping(QObject):
+    """Keeps fields, tells the dock what there is."""
+
+    kept = pyqtSignal(object)
+    """A ShownField that is a new field now."""
+    target_changed = pyqtSignal()
+    """Fields go into another layer."""
+
+    def __init__(
+        self,
+        dock: FurrowDock,
+        classes: CropClasses,
+        journal: FieldJournal,
+        messages: Messages,
+        parent: Optional[QObject] = None,
+    ) -> None:
+        super().__init__(parent)
+        self._dock, self._classes, self._messages = dock, classes, messages
+        self._project, self._journal = QgsProject.instance(), journal
+        self.editor = FieldEditor(self._project, journal, self)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(_SETTLE)
+        self._timer.timeout.connect(self._count)
+        dock.target_changed.connect(self.set_target)
+        dock.mapping_changed.connect(self._set_mapping)
+        dock.new_geopackage_wanted.connect(self._new_geopackage)
+        dock.mode_changed.connect(self._set_mode)
+        dock.share_edges_changed.connect(self._set_share_edges)
+        classes.changed.connect(self._style)
+        self.editor.target_made.connect(self._take_up)
+        self.editor.changed.connect(self._timer.start)
+
+    @property
+    def target(self) -> Optional[QgsVectorLayer]:
+        """The layer that fields go into; None: one is made for the first."""
+        return self.editor.target
+
+    @property
+    def class_column(self) -> str:
+        """Where the class is written; empty where it is not."""
+        return self.editor.mapping.class_name
+
+    def keep(self, field: ShownField, crop: CropClass, model: str) -> bool:
+        """Do with an accepted field what the mode says; False where nothing could be done."""
+        new = self.editor.mode is Mode.NEW
+        try:
+            self.editor.keep(field, _values(field, crop, model))
+        except FurrowError as error:
+            self._messages.warn(str(error))
+            return False
+        if self._journal.trouble:
+            self._messages.warn(self._journal.trouble)
+        if new:
+            self.kept.emit(field)
+        return True
+
+    def keep_parts(
+        self,
+        field: ShownField,
+        shapes: Sequence[QgsGeometry],
+        crs: QgsCoordinateReferenceSystem,
+        crop: CropClass,
+        model: str,
+    ) -> bool:
+        """Keep the parts of a field as fields of their own."""
+        try:
+            for shape in shapes:
+                self.editor.add_shape(shape, crs, _values(field, crop, model))
+        except FurrowError as error:
+            self._messages.warn(str(error))
+            return False
+        return True
+
+    def set_target(self, layer: Optional[QgsVectorLayer]) -> None:
+        """Have fields go into a layer; one that cannot take them is refused with a message."""
+        try:
+            self.editor.set_target(layer)
+        except FurrowError as error:
+            self._messages.warn(str(error))
+            self._dock.set_target(self.target)
+            return
+        mapping = self.editor.mapping
+        self._dock.set_mapping(mapping.class_name, mapping.code)
+        if layer is not None:
+            for signal in (layer.featureAdded, layer.featureDeleted, layer.geometryChanged,
+                           layer.attributeValueChanged):  # fmt: skip
+                signal.connect(self._timer.start)
+        self._timer.start()
+        self.target_changed.emit()
+
+    def offer_recovery(self) -> None:
+        """Tell of the fields that were not saved when QGIS ended unexpectedly."""
+        for entry in self._journal.recoverable():
+            text = tr("{} unsaved field(s) of {} were kept when QGIS ended unexpectedly.").format(
+                len(entry.rows), entry.layer_name
+            )
+            self._messages.ask(text, [
+                (tr("Recover"), lambda entry=entry: self.recover(entry)),
+                (tr("Discard"), lambda entry=entry: self._journal.forget(entry)),
+            ])  # fmt: skip
+
+    def recover(self, entry: JournalEntry) -> None:
+        """Bring unsaved fields back as a layer in memory, which is the target from now on."""
+        try:
+            layer = self._journal.recovered_layer(entry)
+        except FurrowError as error:
+            self._messages.warn(str(error))
+            return
+        self._project.addMapLayer(layer)
+        self._take_up(layer)
+        self._journal.forget(entry)
+
+    def close(self) -> None:
+        """No target, no timer."""
+        self._timer.stop()
+        self.editor.forget_target()
+
+    def _take_up(self, layer: QgsVectorLayer) -> None:
+        """Use a layer that Furrow made."""
+        layer.setCustomProperty(_MADE, True)
+        self._dock.set_target(layer)
+        self.set_target(layer)
+        self._style()
+
+    def _new_geopackage(self, path: str) -> None:
+        image = self._dock.image()
+        crs = image.crs() if image is not None else self._project.crs()
+        try:
+            layer = new_geopackage_layer(Path(path), crs, tr("Fields"))
+        except FurrowError as error:
+            self._messages.warn(str(error))
+            return
+        self._project.addMapLayer(layer)
+        self._take_up(layer)
+
+    def _style(self) -> None:
+        layer = self.target
+        if layer is not None and layer.customProperty(_MADE):
+            colours = [(crop.name, crop.colour) for crop in self._classes.all()]
+            style_by_class(layer, self.editor.mapping, colours)
+            layer.triggerRepaint()
+
+    def _set_mapping(self, class_column: str, code_column: str) -> None:
+        mapping = self.editor.mapping
+        self.editor.mapping = replace(mapping, class_name=class_column, code=code_column)
+        self._timer.start()
+
+    def _set_mode(self, name: str) -> None:
+        self.editor.mode = Mode(name)
+
+    def _set_share_edges(self, share: bool) -> None:
+        self.editor.share_edges = share
+
+    def _count(self) -> None:
+        layer, context = self.target, self._project.transformContext()
+        totals = {} if layer is None else class_totals(layer, self.editor.mapping, context)
+        self._dock.set_totals(totals)
+
+
+def _values(field: ShownField, crop: CropClass, model: str) -> FieldValues:
+    mask = field.mask
+    return FieldValues(
+        crop.name, crop.code, mask.score, mask.date, model, mask.image, field.marks
+    )
