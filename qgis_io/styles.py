@@ -53,15 +53,16 @@ def rejected_renderer(column: str, classes: Sequence[Any]) -> QgsFeatureRenderer
 
 def field_renderer(column: str, classes: Sequence[Any]) -> QgsFeatureRenderer:
     """Outlines with a light fill, one colour a class."""
-    return _by_class(column, classes, _outline)
+    return _by_class(column, classes, field_symbol)
 
 
 def plain_field_renderer() -> QgsFeatureRenderer:
     """Outlines in one colour that shows on any image."""
-    return QgsSingleSymbolRenderer(_outline("#e69f00"))
+    return QgsSingleSymbolRenderer(field_symbol("#e69f00"))
 
 
-def _outline(colour: str) -> QgsSymbol:
+def field_symbol(colour: str) -> QgsSymbol:
+    """An outline in a colour, #rrggbb, with a light fill."""
     return QgsFillSymbol.createSimple(
         {"color": _see_through(colour), "outline_color": colour, "outline_width": "0.5"}
     )

@@ -69,8 +69,12 @@ class BandRow(QWidget):
 
 
 def _styled(layer: Optional[QgsRasterLayer]) -> Bands:
-    """The bands that the layer's style shows as red, green and blue, else the first three."""
-    renderer = layer.renderer() if layer is not None else None
+    """The bands that the layer's style shows as red, green and blue, else the first ones."""
+    if layer is None:
+        return None
+    renderer, last = layer.renderer(), layer.bandCount()
     if isinstance(renderer, QgsMultiBandColorRenderer):
-        return renderer.redBand(), renderer.greenBand(), renderer.blueBand()
-    return 1, 2, 3
+        shown = renderer.redBand(), renderer.greenBand(), renderer.blueBand()
+        if min(shown) > 0:
+            return shown
+    return 1, min(2, last), min(3, last)

@@ -35,7 +35,13 @@ from ..qgis_io.texts import tr
 from .band_row import BandRow, Bands
 from .class_table import ClassButtons, ClassTable, Totals, connect_buttons
 from .crop_classes import CropClass, CropClasses
-from .form_help import forbid_sideways_scrolling, id_of, set_icons, show_layer
+from .form_help import (
+    forbid_sideways_scrolling,
+    id_of,
+    leave_lost_layer,
+    set_icons,
+    show_layer,
+)
 from .model_choice import ModelChoice
 
 FORM = Path(__file__).with_name("dock.ui")
@@ -280,11 +286,14 @@ class FurrowDock(QgsDockWidget):
         )  # fmt: skip
 
     def _connect_choices(self) -> None:
-        self.image_combo.layerChanged.connect(self._on_image)
+        # QGIS tells of layers that are chosen, Qt also of those that go.
+        for signal in (self.image_combo.layerChanged, self.image_combo.currentIndexChanged):
+            signal.connect(self._on_image)
+        for signal in (self.target_combo.layerChanged, self.target_combo.currentIndexChanged):
+            signal.connect(self._on_target)
         self.look_combo.currentIndexChanged.connect(self._on_look)
         self._bands.bands_changed.connect(self._on_look)
         self.model_combo.currentIndexChanged.connect(self._on_model)
-        self.target_combo.layerChanged.connect(self._on_target)
         for combo in (self.class_column_combo, self.code_column_combo):
             combo.fieldChanged.connect(self._on_mapping)
 
@@ -298,6 +307,7 @@ class FurrowDock(QgsDockWidget):
         connect_buttons(buttons, self.table)
 
     def _on_image(self) -> None:
+        leave_lost_layer(self.image_combo, self._image_id)
         if self._follow_image():
             self._tell(self.image_changed, self.image())
 
@@ -310,6 +320,7 @@ class FurrowDock(QgsDockWidget):
         self._tell(self.model_changed, self.model())
 
     def _on_target(self) -> None:
+        leave_lost_layer(self.target_combo, self._target_id)
         if self._follow_target():
             self._tell(self.target_changed, self.target())
 

@@ -46,6 +46,18 @@ def show_layer(combo: QgsMapLayerComboBox, layer: Optional[QgsMapLayer]) -> None
         combo.setCurrentIndex(0)
 
 
+def leave_lost_layer(combo: QgsMapLayerComboBox, layer_id: str) -> None:
+    """Show none where the layer that was shown is no longer offered.
+
+    By itself a combo goes on to some other layer, which the user has not chosen.
+    """
+    offered = (id_of(combo.layer(place)) for place in range(combo.count()))
+    if layer_id and layer_id not in offered:
+        combo.blockSignals(True)
+        show_layer(combo, None)
+        combo.blockSignals(False)
+
+
 def id_of(layer: Optional[QgsMapLayer]) -> str:
     """The id of a layer, empty for none."""
     return layer.id() if layer is not None else ""

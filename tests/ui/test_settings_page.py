@@ -11,7 +11,7 @@ import pytest
 from qgis.core import QgsApplication, QgsProject, QgsSettings
 from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QLabel
+from qgis.PyQt.QtWidgets import QApplication, QLabel
 
 from furrow.ui.preferences import (
     LIMITS,
@@ -196,5 +196,6 @@ def test_everything_is_explained(page: SettingsPage) -> None:
 def test_the_page_needs_no_sideways_scrolling(page: SettingsPage) -> None:
     page.resize(500, 500)
     page.show()
+    QApplication.processEvents()
     assert page.width() == 500
     assert not page.area.horizontalScrollBar().isVisible()
