@@ -103,9 +103,9 @@ class FieldJournal:
             return
         empty = self._file.GetLayer(0).GetFeatureCount() == 0
         self._file = None
+        self._lock.unlock()
         if empty:
             _remove(self._path)
-        self._lock.unlock()
 
     def _on_changed(self, fid: int, *_: Any) -> None:
         self._guarded(lambda: self._write(fid))

@@ -41,10 +41,14 @@ class BandRow(QWidget):
             combo.blockSignals(True)
             combo.setLayer(layer)
             combo.blockSignals(False)
+        self.setEnabled(layer is not None)
         self.set_bands(_styled(layer))
 
     def bands(self) -> Bands:
         """What the combos show."""
+        if not self._layer_bands:
+            # The combos go on showing the bands of a layer that is gone.
+            return None
         red, green, blue = (combo.currentBand() for combo in self.combos)
         return (red, green, blue) if min(red, green, blue) > 0 else None
 

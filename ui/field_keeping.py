@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -60,7 +60,7 @@ class FieldKeeping(QObject):
         self._timer.setInterval(_SETTLE)
         self._timer.timeout.connect(self._count)
         dock.target_changed.connect(self.set_target)
-        dock.mapping_changed.connect(self._set_mapping)
+        dock.mapping_changed.connect(self.set_mapping)
         dock.new_geopackage_wanted.connect(self._new_geopackage)
         dock.mode_changed.connect(self._set_mode)
         dock.share_edges_changed.connect(self._set_share_edges)
@@ -72,6 +72,12 @@ class FieldKeeping(QObject):
     def target(self) -> Optional[QgsVectorLayer]:
         """The layer that fields go into; None: one is made for the first."""
         return self.editor.target
+
+    @property
+    def mapping(self) -> Dict[str, str]:
+        """Which columns take class and code, as the project keeps it."""
+        mapping = self.editor.mapping
+        return {"class": mapping.class_name, "code": mapping.code}
 
     @property
     def class_column(self) -> str:
@@ -126,10 +132,18 @@ class FieldKeeping(QObject):
         self._timer.start()
         self.target_changed.emit()
 
+    def set_mapping(self, class_column: str, code_column: str) -> None:
+        """Write class and code to these columns."""
+        mapping = self.editor.mapping
+        self.editor.mapping = replace(mapping, class_name=class_column, code=code_column)
+        self._dock.set_mapping(class_column, code_column)
+        self._timer.start()
+        self.target_changed.emit()
+
     def offer_recovery(self) -> None:
         """Tell of the fields that were not saved when QGIS ended unexpectedly."""
         for entry in self._journal.recoverable():
-            text = tr("{} unsaved field(s) of {} were kept when QGIS ended unexpectedly.").format(
+            text = tr("{} unsaved field(s) of {} can be recovered.").format(
                 len(entry.rows), entry.layer_name
             )
             self._messages.ask(text, [
@@ -177,11 +191,6 @@ class FieldKeeping(QObject):
             colours = [(crop.name, crop.colour) for crop in self._classes.all()]
             style_by_class(layer, self.editor.mapping, colours)
             layer.triggerRepaint()
-
-    def _set_mapping(self, class_column: str, code_column: str) -> None:
-        mapping = self.editor.mapping
-        self.editor.mapping = replace(mapping, class_name=class_column, code=code_column)
-        self._timer.start()
 
     def _set_mode(self, name: str) -> None:
         self.editor.mode = Mode(name)

@@ -11,10 +11,11 @@ from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from ..models.segmenters.embedding_store import EmbeddingStore
+from ..qgis_io.field_journal import FieldJournal
 from ..qgis_io.texts import tr
 from .preferences import cache_path, read_preferences
 from .settings_page import SettingsFactory
-from .workplace import Workplace
+from .workplace import Workplace, journal_folder
 
 _ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
 
@@ -29,6 +30,7 @@ class FurrowWindow(QObject):
         self._action = self._make_action()
         self._settings = SettingsFactory(self._cache_size, self._clear_cache, self._on_settings)
         iface.registerOptionsWidgetFactory(self._settings)
+        iface.initializationCompleted.connect(self._look_for_unsaved)
 
     def show_dock(self, visible: bool = True) -> Workplace:
         """Show or hide the dock; the first time it is made."""
@@ -46,6 +48,7 @@ class FurrowWindow(QObject):
             self.workplace.dock.visibilityChanged.disconnect(self._on_visible)
             self.workplace.close()
             self.workplace = None
+        self._iface.initializationCompleted.disconnect(self._look_for_unsaved)
         self._iface.unregisterOptionsWidgetFactory(self._settings)
         self._iface.removePluginMenu("Furrow", self._action)
         self._iface.removeToolBarIcon(self._action)
@@ -60,6 +63,11 @@ class FurrowWindow(QObject):
         self._iface.addToolBarIcon(action)
         self._iface.addPluginToMenu("Furrow", action)
         return action
+
+    def _look_for_unsaved(self) -> None:
+        """QGIS has started: the dock shows itself where it has fields to give back."""
+        if FieldJournal(journal_folder()).recoverable():
+            self.show_dock()
 
     def _on_visible(self, visible: bool) -> None:
         shown = visible or self.workplace.dock.isUserVisible()

@@ -153,6 +153,8 @@ class Workplace(QObject):
         look = self.choice.look
         offered = self.choice.offered()
         self.dock.set_looks(offered, look.look.value if look else "")
+        if look is not None and look.bands is not None:
+            self.dock.set_bands(look.bands)
         self.dock.set_model(self.choice.engine.id)
         self.labelling.look_at(self.choice.view(), self._preferences.window)
         self._show_engine(0)
@@ -263,6 +265,8 @@ class Workplace(QObject):
         target = target if isinstance(target, QgsVectorLayer) else None
         self.dock.set_target(target)
         self.fields.set_target(target)
+        if target is not None and state.mapping:
+            self.fields.set_mapping(state.mapping.get("class", ""), state.mapping.get("code", ""))
         crop = self.dock.current_class()
         if crop is not None:
             self.labelling.colour = crop.colour
@@ -291,6 +295,7 @@ class Workplace(QObject):
             target_layer=target.id() if target is not None else "",
             class_name=crop.name if crop is not None else "",
             series_folder=self.season.series_folder(),
+            mapping=self.fields.mapping,
         )
         if state != read_project(self._project):
             write_project(self._project, state)

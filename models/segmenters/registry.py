@@ -50,7 +50,7 @@ _FIELD_MODEL_FILES = tuple(WEIGHTS / name for name in (ENCODER_FILE, DECODER_FIL
 _MODELS: Dict[str, Model] = {
     MODEL_ID: Model(
         MODEL_ID,
-        "Field model of Furrow (a small network and regions, needs onnxruntime)",
+        "Field model of Furrow",
         "GPL-3.0-or-later, part of Furrow",
         FieldModelSegmenter,
         _FIELD_MODEL_FILES,
@@ -58,14 +58,14 @@ _MODELS: Dict[str, Model] = {
     ),
     "classical": Model(
         "classical",
-        "Classical regions (numpy and scipy, nothing to install)",
+        "Classical regions",
         "GPL-3.0-or-later, part of Furrow",
         ClassicalSegmenter,
         versions=(classical.EMBEDDING_VERSION,),
     ),
     FAST_ID: Model(
         FAST_ID,
-        "Field model of Furrow, the network alone (fast, needs onnxruntime)",
+        "Field model, fast",
         "GPL-3.0-or-later, part of Furrow",
         lambda: FieldModelSegmenter(thorough=False),
         _FIELD_MODEL_FILES,

@@ -94,6 +94,11 @@ class Session:
         """A key pressed over the canvas."""
         QTest.keyClick(self.canvas, key)
 
+    def wait(self, seconds: float) -> None:
+        """Let QGIS run for a while."""
+        end = time.monotonic() + seconds
+        wait_until(lambda: time.monotonic() > end, "time to pass")
+
     def picture(self, name: str) -> None:
         """The window as a file."""
         settle()

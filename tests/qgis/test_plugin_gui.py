@@ -55,3 +55,43 @@ def test_results_are_loaded_with_their_style(
 ) -> None:
     script, picture = root / "tests/gui/styled_results.py", root / "build/screens/styled.png"
     passes(qgis_cli, tmp_path, script, picture, FURROW_SCENE=str(demo_scene.folder))
+
+
+def session(
+    qgis_cli: ModuleType, root: Path, work: Path, script: str, **variables: str
+) -> tuple[int, str]:
+    """Run a scripted session; its exit status and what it has to say."""
+    problems = work / "problems.txt"
+    problems.unlink(missing_ok=True)
+    variables = {
+        "FURROW_PROBLEMS": str(problems),
+        "FURROW_SCREENS": str(root / "build" / "screens"),
+        "FURROW_SCRIPTS": str(root / "tests" / "gui"),
+        **variables,
+    }
+    status = in_qgis_window(qgis_cli, work, root / "tests" / "gui" / script, **variables)
+    said = problems.read_text(encoding="utf-8") if problems.is_file() else "nothing written"
+    log = (work / "qgis.log").read_text(encoding="utf-8", errors="replace")
+    return status, f"{said}\n{log[-2000:]}"
+
+
+@pytest.mark.gui
+@pytest.mark.parametrize("place", ["denmark", "ontario", "tervuren"])
+def test_fields_are_clicked(
+    root: Path, tmp_path: Path, qgis_cli: ModuleType, shared_data: Path, place: str
+) -> None:
+    data = str(shared_data / place)
+    status, said = session(qgis_cli, root, tmp_path, f"click_{place}.py", FURROW_DATA=data)
+    assert status == 0, said
+
+
+@pytest.mark.gui
+def test_fields_survive_when_qgis_is_killed(
+    root: Path, tmp_path: Path, qgis_cli: ModuleType, shared_data: Path
+) -> None:
+    """The first QGIS kills itself amid unsaved fields, the second one finds them again."""
+    data = str(shared_data / "denmark")
+    status, said = session(qgis_cli, root, tmp_path, "killed.py", FURROW_DATA=data)
+    assert status == 137, said
+    status, said = session(qgis_cli, root, tmp_path, "recovered.py", FURROW_DATA=data)
+    assert status == 0, said

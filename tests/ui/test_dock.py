@@ -16,7 +16,7 @@ from qgis.core import (
     QgsRendererCategory,
     QgsVectorLayer,
 )
-from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt
+from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt, QTranslator
 from qgis.PyQt.QtGui import QColor, QPalette
 from qgis.PyQt.QtTest import QSignalSpy, QTest
 from qgis.PyQt.QtWidgets import (
@@ -104,7 +104,7 @@ def dock(project: QgsProject, classes: CropClasses, raster: Callable) -> Iterato
     dock.set_looks(LOOKS, "false_colour")
     dock.resize(NARROW, 700)
     dock.show()
-    QApplication.processEvents()
+    settle()
     yield dock
     dock.close()
     dock.deleteLater()
@@ -118,6 +118,12 @@ def heard(dock: FurrowDock) -> Heard:
 
 def layer(name: str) -> Any:
     return QgsProject.instance().mapLayersByName(name)[0]
+
+
+def settle() -> None:
+    """Let Qt lay out what has changed; groups inside groups take several rounds."""
+    for _ in range(5):
+        QApplication.processEvents()
 
 
 def press(button: QAbstractButton) -> None:
@@ -388,6 +394,25 @@ def test_a_first_image_is_taken(project: QgsProject, raster: Callable) -> None:
     assert heard.all() == {}
 
 
+def test_texts_of_the_form_are_translated_with_the_others(project: QgsProject) -> None:
+    class Marking(QTranslator):
+        def translate(self, context: str, text: str, *_: Any) -> str:
+            return f"«{text}»" if context == "Furrow" else ""
+
+        def isEmpty(self) -> bool:
+            return False
+
+    translator = Marking()
+    QCoreApplication.installTranslator(translator)
+    try:
+        dock = FurrowDock(CropClasses(), MODELS)
+    finally:
+        QCoreApplication.removeTranslator(translator)
+    assert dock.clear_button.text() == "«Clear»"
+    assert dock.target_combo.currentText() == "«New temporary layer at the first field»"
+    assert dock.windowTitle() == "Furrow"
+
+
 def test_season_panel(dock: FurrowDock) -> None:
     first, second = QLabel("first"), QLabel("second")
     dock.set_season_panel(first)
@@ -405,7 +430,7 @@ def test_fits_a_small_screen(dock: FurrowDock) -> None:
     dock.mapping_group.setCollapsed(False)
     dock.set_engine_state("A sentence that is so long that it needs several lines.", "missing")
     dock.set_status("12 clicks; score 0.91; 1234.5 ha; mask 2 of 3; and some more words")
-    QApplication.processEvents()
+    settle()
     assert dock.width() == NARROW
     assert dock.setup_area.horizontalScrollBar().maximum() == 0
     assert [each.objectName() for each in cut_off(dock)] == []
@@ -418,6 +443,7 @@ def cut_off(dock: FurrowDock) -> List[QWidget]:
         each for each in shown
         if isinstance(each, (QAbstractButton, QComboBox, QLabel))
         and (each.width() < each.minimumSizeHint().width()
+             or each.height() < each.minimumSizeHint().height()
              or each.mapTo(dock, each.rect().topRight()).x() > dock.width())
     ]  # fmt: skip
 
@@ -428,7 +454,7 @@ def test_tab_reaches_everything(dock: FurrowDock) -> None:
     dock.mapping_group.setCollapsed(False)
     dock.set_engine_state("Preparing", "working")
     dock.choose_class("winter wheat")  # with both arrows
-    QApplication.processEvents()
+    settle()
     order = tab_order(dock)
     names = [each.objectName() for each in order]
     wanted = [
@@ -456,7 +482,7 @@ def tab_order(dock: FurrowDock) -> Sequence[QWidget]:
         here = here.nextInFocusChain()
         if here is dock.tabs:
             return order
-        takes = int(here.focusPolicy()) & int(Qt.FocusPolicy.TabFocus)
+        takes = here.focusPolicy() & Qt.FocusPolicy.TabFocus
         if takes and here.isVisible() and here.isEnabled():
             order.append(here)
     raise AssertionError("the focus chain does not come back")
@@ -505,19 +531,23 @@ def test_the_dock_has_no_shortcuts_of_its_own(dock: FurrowDock) -> None:
     assert dock.actions() == []
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_pictures(dock: FurrowDock, root: Path, theme: str) -> None:
-    """For looking at; and text stands out from its background in both themes."""
+@pytest.fixture(params=["light", "dark"])
+def theme(request: pytest.FixtureRequest, qgis_app: Any) -> Iterator[str]:
+    """A theme for the time of a test; widgets are made after it, as after a start of QGIS."""
     app = QApplication.instance()
     style, palette = app.style().objectName(), app.palette()
     app.setStyle("Fusion")
-    app.setPalette(dark() if theme == "dark" else app.style().standardPalette())
-    try:
-        pictures(dock, root / "build" / "screens", theme)
-        assert contrast(dock) > 100
-    finally:
-        app.setStyle(style)
-        app.setPalette(palette)
+    app.setPalette(dark() if request.param == "dark" else app.style().standardPalette())
+    yield request.param
+    app.setStyle(style)
+    app.setPalette(palette)
+
+
+def test_pictures(theme: str, dock: FurrowDock, root: Path) -> None:
+    """For looking at; and text stands out from its background in both themes."""
+    pictures(dock, root / "build" / "screens", theme)
+    for each in (dock.status_label, dock.image_label, dock.licence_label, dock.state_label):
+        assert contrast(each) > 100, each.objectName()
 
 
 def pictures(dock: FurrowDock, folder: Path, theme: str) -> None:
@@ -526,7 +556,7 @@ def pictures(dock: FurrowDock, folder: Path, theme: str) -> None:
     dock.set_totals({"maize": (12, 345.6), "field": (3, 4.2)})
     dock.set_status("3 clicks; score 0.91; 12.4 ha; mask 2 of 3")
     dock.set_model("large")
-    QApplication.processEvents()
+    settle()
     assert dock.grab().save(str(folder / f"dock_{theme}.png"))
     dock.set_model("small")
     dock.set_engine_state("Preparing the image", "working", 0.4)
@@ -534,18 +564,18 @@ def pictures(dock: FurrowDock, folder: Path, theme: str) -> None:
     dock.set_target(layer("fields a"))
     dock.set_mapping("crop", "code")
     dock.mapping_group.setCollapsed(False)
-    QApplication.processEvents()
+    settle()
     bar = dock.setup_area.verticalScrollBar()
     bar.setValue(bar.maximum())
     assert dock.grab().save(str(folder / f"dock_{theme}_working.png"))
 
 
-def contrast(dock: FurrowDock) -> int:
-    """The difference in lightness of the labels' text and their background, 0 to 255."""
-    colours = dock.status_label.palette()
-    text, back = (colours.color(role).lightness() for role in
-                  (QPalette.ColorRole.WindowText, QPalette.ColorRole.Window))  # fmt: skip
-    return abs(text - back)
+def contrast(label: QLabel) -> int:
+    """The difference in lightness of a label's text and its background, 0 to 255."""
+    picture = label.grab().toImage()
+    columns, rows = range(picture.width()), range(picture.height())
+    values = [picture.pixelColor(x, y).lightness() for x in columns for y in rows]
+    return max(values) - min(values)
 
 
 def dark() -> QPalette:
