@@ -1,7 +1,7 @@
 """Fields that are not saved yet, written ahead: nothing is lost when QGIS ends unexpectedly.
 
-Each process keeps one GeoPackage, with a row for every feature of the watched layer that is
-nowhere else: uncommitted ones, and all of a layer in memory. A row is committed before the edit
+Each process keeps one GeoPackage, with a row for every feature of the watched layers that is
+nowhere else: uncommitted ones, and all of a layer in memory. Rows are committed before the edit
 returns. The file goes when nothing is left in it; one whose process has ended is offered again.
 """
 
@@ -12,13 +12,15 @@ import os
 import uuid
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from osgeo import gdal, ogr
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeature,
+    QgsFeatureRequest,
     QgsGeometry,
     QgsVectorLayer,
     QgsWkbTypes,
@@ -57,8 +59,65 @@ class JournalEntry:
     rows: Tuple[JournalRow, ...]
 
 
+class _Watch:
+    """A layer, and which of its features have changed since they were written ahead."""
+
+    def __init__(self, layer: QgsVectorLayer, write: Callable[[_Watch], None]) -> None:
+        self.layer, self.layer_id = layer, layer.id()
+        self.wanted = True
+        """False: it is let go as soon as all of it is saved."""
+        self.changed: Set[int] = set()
+        self.everything = True
+        """All rows have to be written again."""
+        self._write = write
+        # QGIS tells of the undo stack at the end of each edit, undo and redo, however many
+        # features it changes: they are written together.
+        self._connected: Tuple[Tuple[Any, Callable[..., None]], ...] = (
+            (layer.featureAdded, self._on_changed),
+            (layer.geometryChanged, self._on_changed),
+            (layer.attributeValueChanged, self._on_changed),
+            (layer.featureDeleted, self._on_changed),
+            (layer.undoStack().indexChanged, self._on_edited),
+            (layer.afterCommitChanges, self.on_settled),
+            (layer.afterRollBack, self.on_settled),
+            (layer.dataSourceChanged, self.on_settled),
+        )
+        for signal, slot in self._connected:
+            signal.connect(slot)
+
+    def end(self) -> None:
+        """Hear no more of the layer."""
+        for signal, slot in self._connected:
+            signal.disconnect(slot)
+        self._connected = ()
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the layer has no other place than this process."""
+        return self.layer.providerType() == "memory"
+
+    def unsaved(self) -> Set[int]:
+        """Features that are nowhere else."""
+        if self.in_memory:
+            return set(self.layer.allFeatureIds())
+        buffer = self.layer.editBuffer()
+        return set() if buffer is None else set(buffer.allAddedOrEditedFeatures())
+
+    def on_settled(self) -> None:
+        """All is saved, or given up; a layer in memory is never saved."""
+        self.everything = True
+        self._write(self)
+
+    def _on_changed(self, fid: int, *_: Any) -> None:
+        self.changed.add(fid)
+
+    def _on_edited(self, *_: Any) -> None:
+        if self.changed:
+            self._write(self)
+
+
 class FieldJournal:
-    """Watches one layer at a time."""
+    """Watches the layer that is edited, and those before it until they are saved."""
 
     def __init__(self, folder: Path) -> None:
         """:param folder: of the journals of all processes; made with the first row."""
@@ -68,37 +127,30 @@ class FieldJournal:
         self._path = folder / f"unsaved-{os.getpid()}-{uuid.uuid4().hex[:8]}.gpkg"
         self._lock: Optional[QLockFile] = None
         self._file: Optional[gdal.Dataset] = None
-        self._layer: Optional[QgsVectorLayer] = None
-        self._connected: List[Tuple[Any, Callable[..., None]]] = []
-
-    # --- writing ---
+        self._watches: Dict[str, _Watch] = {}
 
     def watch(self, layer: QgsVectorLayer) -> None:
-        """Write this layer's unsaved features ahead from now on; the one before is let go."""
+        """Write this layer's unsaved features ahead from now on; others are let go once saved."""
         self.unwatch()
-        self._layer = layer
-        self._connected = [
-            (layer.featureAdded, self._on_changed),
-            (layer.geometryChanged, self._on_changed),
-            (layer.attributeValueChanged, self._on_changed),
-            (layer.featureDeleted, self._on_deleted),
-            (layer.afterCommitChanges, self._on_settled),
-            (layer.afterRollBack, self._on_settled),
-            (layer.willBeDeleted, self._on_gone),
-        ]
-        for signal, slot in self._connected:
-            signal.connect(slot)
-        self._on_settled()
+        if layer.id() in self._watches:
+            self._watches[layer.id()].wanted = True
+            return
+        self._watches[layer.id()] = watch = _Watch(layer, self._write)
+        # Before it removes a layer, QGIS has asked whether that is meant.
+        layer.willBeDeleted.connect(partial(self._forget_layer, watch))
+        self._write(watch)
 
     def unwatch(self) -> None:
-        """Let the layer go; what it has not saved stays written."""
-        for signal, slot in self._connected:
-            signal.disconnect(slot)
-        self._connected, self._layer = [], None
+        """Let the layers go, each as soon as nothing of it is unsaved."""
+        for watch in list(self._watches.values()):
+            watch.wanted = False
+            self._let_go(watch)
 
     def close(self) -> None:
         """Close; the file goes if nothing is left in it."""
-        self.unwatch()
+        for watch in self._watches.values():
+            watch.end()
+        self._watches = {}
         if self._file is None:
             return
         empty = self._file.GetLayer(0).GetFeatureCount() == 0
@@ -107,70 +159,83 @@ class FieldJournal:
         if empty:
             _remove(self._path)
 
-    def _on_changed(self, fid: int, *_: Any) -> None:
-        self._guarded(lambda: self._write(fid))
+    def _let_go(self, watch: _Watch) -> None:
+        if not watch.wanted and not watch.unsaved():
+            self._forget_layer(watch)
 
-    def _on_deleted(self, fid: int) -> None:
-        self._guarded(lambda: self._erase(fid))
+    def _forget_layer(self, watch: _Watch) -> None:
+        """Stop watching a layer of which nothing is unsaved, or that the user has removed."""
+        if self._watches.pop(watch.layer_id, None) is not None:
+            watch.end()
+            self._guarded(partial(self._delete, watch))
 
-    def _on_settled(self) -> None:
-        """All is saved, or given up; a layer in memory is never saved."""
-        self._guarded(self._write_all)
-
-    def _on_gone(self) -> None:
-        """The user has removed the layer, and QGIS has asked whether that is meant."""
-        self._guarded(self._erase_all)
-        self.unwatch()
+    def _write(self, watch: _Watch) -> None:
+        """Write what has changed in one transaction; what fails is tried again next time."""
+        self._guarded(partial(self._write_changes, watch))
+        self._let_go(watch)
 
     def _guarded(self, work: Callable[[], None]) -> None:
         try:
             with quiet():
                 work()
-            self.trouble = None
         except (OSError, RuntimeError) as error:
             self.trouble = tr(
                 "Fields are not secured against a crash ({}): save them often, or free space in {}."
             ).format(str(error).strip().rstrip("."), self._folder)
+            return
+        if not any(watch.changed or watch.everything for watch in self._watches.values()):
+            self.trouble = None
 
-    def _write_all(self) -> None:
-        self._erase_all()
-        if self._layer.providerType() == "memory":
-            fids = [feature.id() for feature in self._layer.getFeatures()]
+    def _write_changes(self, watch: _Watch) -> None:
+        if watch.in_memory and not watch.everything:
+            written = watch.changed
         else:
-            buffer = self._layer.editBuffer()
-            fids = [] if buffer is None else list(buffer.addedFeatures())
-        if not fids:
+            unsaved = watch.unsaved()
+            written = unsaved if watch.everything else unsaved & watch.changed
+        if self._file is None and not written:
+            watch.changed, watch.everything = set(), False
             return
-        self._table().StartTransaction()  # one commit for all of them
-        for fid in fids:
-            self._write(fid)
-        _check(self._table().CommitTransaction())
+        table = self._table()
+        _check(table.StartTransaction())
+        try:
+            self._replace(watch, written)
+            _check(table.CommitTransaction())
+        except (OSError, RuntimeError):
+            table.RollbackTransaction()
+            raise
+        watch.changed, watch.everything = set(), False
 
-    def _write(self, fid: int) -> None:
-        layer = self._layer
-        feature = layer.getFeature(fid)
-        if not feature.isValid():
-            return
-        self._erase(fid)
+    def _replace(self, watch: _Watch, written: Set[int]) -> None:
+        """Take out what has changed, put in what of it is unsaved."""
+        if watch.everything:
+            self._delete(watch)
+        else:
+            for fid in watch.changed:
+                self._delete(watch, f" AND feature = '{int(fid)}'")
+        request = QgsFeatureRequest().setFilterFids(list(written))
+        for feature in watch.layer.getFeatures(request):
+            self._insert(watch.layer, feature)
+
+    def _insert(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
         rows = self._table()
         row = ogr.Feature(rows.GetLayerDefn())
         crs = layer.crs().toWkt() if layer.crs().isValid() else ""
-        values = (layer.id(), layer.name(), layer.source(), str(fid), crs, _as_json(feature))
-        for column, value in zip(_COLUMNS, values):
+        # The public source has no password in it.
+        place = layer.id(), layer.name(), layer.publicSource(), str(feature.id())
+        for column, value in zip(_COLUMNS, (*place, crs, _as_json(feature))):
             row.SetField(column, value)
         if feature.hasGeometry():
             row.SetGeometry(ogr.CreateGeometryFromWkb(bytes(feature.geometry().asWkb())))
         _check(rows.CreateFeature(row))
 
-    def _erase(self, fid: int) -> None:
-        self._delete(f"layer_id = {_quoted(self._layer.id())} AND feature = '{int(fid)}'")
-
-    def _erase_all(self) -> None:
-        self._delete(f"layer_id = {_quoted(self._layer.id())}")
-
-    def _delete(self, where: str) -> None:
-        if self._file is not None:
-            self._file.ExecuteSQL(f"DELETE FROM {_TABLE} WHERE {where}")
+    def _delete(self, watch: _Watch, more: str = "") -> None:
+        if self._file is None:
+            return
+        where = f"layer_id = {_quoted(watch.layer_id)}{more}"
+        gdal.ErrorReset()
+        self._file.ExecuteSQL(f"DELETE FROM {_TABLE} WHERE {where}")  # nosec B608 - quoted
+        if gdal.GetLastErrorType() >= gdal.CE_Failure:
+            raise OSError(gdal.GetLastErrorMsg())
 
     def _table(self) -> ogr.Layer:
         """The open table; the file is made with the first row.
@@ -185,10 +250,11 @@ class FieldJournal:
             self._file = _new_file(self._path)
         return self._file.GetLayer(0)
 
-    # --- what was left by processes that have ended ---
-
     def recoverable(self) -> List[JournalEntry]:
-        """Unsaved fields of processes that have ended, by layer; empty files are removed."""
+        """Unsaved fields of processes that have ended, by layer.
+
+        Empty files are removed; those that cannot be read stay for whoever can mend them.
+        """
         entries: List[JournalEntry] = []
         for path in sorted(self._folder.glob("unsaved-*.gpkg")):
             if path == self._path or not _is_left(path):
@@ -196,7 +262,7 @@ class FieldJournal:
             found = _entries(path)
             if found:
                 entries.extend(found)
-            else:
+            elif found is not None:
                 _remove(path)
         return entries
 
@@ -270,12 +336,13 @@ def _is_left(path: Path) -> bool:
     return True
 
 
-def _entries(path: Path) -> List[JournalEntry]:
+def _entries(path: Path) -> Optional[List[JournalEntry]]:
+    """What a file holds, by layer; None where it cannot be read."""
     with quiet():
         file = gdal.OpenEx(str(path), gdal.OF_VECTOR)
         table = None if file is None else file.GetLayerByName(_TABLE)
         if table is None:
-            return []
+            return None
         groups: Dict[Tuple[str, str, str], List[JournalRow]] = defaultdict(list)
         for row in table:
             shape = QgsGeometry()

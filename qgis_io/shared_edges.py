@@ -54,7 +54,7 @@ _ROUNDING = 1e-8
 _NO_AREA = 1e-8
 """Holes and pieces smaller than this are rounding."""
 _CRACK = 1e-4
-"""Holes may be open to their surroundings by twice this much."""
+"""Holes may be open to their surroundings by twice this much; narrower spikes go."""
 _POCKET = 1.0
 """Holes larger than this are no corners, but gaps among the neighbours."""
 _THIN = 2.0
@@ -95,11 +95,12 @@ def fitted(
         return moved_by(_cut(field, neighbours), transform, backwards=True)
     cut = _cut(_joined(field, _filling(field, neighbours, scale)), neighbours)
     cut = _cut(_joined(cut, _pockets(cut, neighbours, scale)), neighbours)
-    tidy = _cut(_on_shared_vertices(cut, neighbours, field, scale), neighbours)
+    pixel = min(scale.width, scale.height)
+    # Before vertices move: the tip of a spike may be near a vertex of the wrong side.
+    smooth = without_spikes(cut, _CRACK * pixel)
+    tidy = _cut(_on_shared_vertices(smooth, neighbours, field, scale), neighbours)
     left = _without_slivers(tidy, field, neighbours, scale)
-    return moved_by(
-        without_spikes(left, _ROUNDING * min(scale.width, scale.height)), transform, backwards=True
-    )
+    return moved_by(without_spikes(left, _ROUNDING * pixel), transform, backwards=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransform,
     QgsCoordinateTransformContext,
-    QgsCsException,
     QgsFeatureRequest,
     QgsGeometry,
     QgsProject,
@@ -28,6 +27,7 @@ from ..qgis_io.field_layers import (
     merge_fields,
     new_memory_layer,
 )
+from ..qgis_io.polygons import moved_by
 from ..qgis_io.shared_edges import fitted
 from ..qgis_io.texts import tr
 from .labelling import ShownField
@@ -122,9 +122,8 @@ class FieldEditor(QObject):
             shape = fitted(shape, layer, field.crs, self._context, tolerance)
             if shape.isEmpty():
                 raise OutputError(
-                    tr("This field lies wholly in fields that are there; click elsewhere, or "
-                       "switch sharing of edges off.")
-                )  # fmt: skip
+                    tr("This field lies in others already; click elsewhere or share no edges.")
+                )
         add_field(layer, shape, field.crs, values, self.mapping, self._context)
 
     def _reshape(self, layer: QgsVectorLayer, field: ShownField) -> None:
@@ -141,7 +140,7 @@ class FieldEditor(QObject):
             shape = self._moved(fitting, field.crs, layer)
         new = own.combine(shape) if adding else own.difference(shape)
         text = tr("Add to field") if adding else tr("Cut from field")
-        change_shape(layer, fid, new, layer.crs(), text, self._context)
+        change_shape(layer, fid, new, layer.crs(), text, self._context, self.mapping)
 
     def _merge(self, layer: QgsVectorLayer, field: ShownField) -> None:
         near = self._touched(layer, self._in_layer(field, layer), _MERGED_SHARE)
@@ -149,7 +148,7 @@ class FieldEditor(QObject):
             raise OutputError(
                 tr("Merging takes two fields: mark a piece that covers parts of both.")
             )
-        merge_fields(layer, [fid for fid, _ in near], self._context)
+        merge_fields(layer, [fid for fid, _ in near], self._context, self.mapping)
 
     def _touched(self, layer: QgsVectorLayer, shape: QgsGeometry, share: float = 0.0) -> List:
         """Ids and shapes of the fields under a shape, the one that shares most with it first."""
@@ -170,16 +169,7 @@ class FieldEditor(QObject):
         self, shape: QgsGeometry, crs: QgsCoordinateReferenceSystem, layer: QgsVectorLayer
     ) -> QgsGeometry:
         """A copy in the reference system of a layer."""
-        moved = QgsGeometry(shape)
-        if crs.isValid() and layer.crs().isValid() and crs != layer.crs():
-            try:
-                moved.transform(QgsCoordinateTransform(crs, layer.crs(), self._context))
-            except QgsCsException as error:
-                raise OutputError(
-                    tr("The field cannot be brought into the reference system of {} ({}); choose "
-                       "another target layer.").format(layer.name(), error)
-                ) from error  # fmt: skip
-        return moved
+        return moved_by(shape, QgsCoordinateTransform(crs, layer.crs(), self._context))
 
     def _new_target(self, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
         layer = new_memory_layer(crs, tr("Fields"))

@@ -40,6 +40,7 @@ class FurrowWindow(QObject):
             self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
             dock.visibilityChanged.connect(self._on_visible)
         self.workplace.dock.setUserVisible(visible)
+        self._on_visible(visible)
         return self.workplace
 
     def close(self) -> None:
@@ -50,7 +51,7 @@ class FurrowWindow(QObject):
             self.workplace = None
         self._iface.initializationCompleted.disconnect(self._look_for_unsaved)
         self._iface.unregisterOptionsWidgetFactory(self._settings)
-        self._iface.removePluginMenu("Furrow", self._action)
+        self._iface.pluginMenu().removeAction(self._action)
         self._iface.removeToolBarIcon(self._action)
         self._action.deleteLater()
         self.deleteLater()
@@ -61,7 +62,7 @@ class FurrowWindow(QObject):
         action.setCheckable(True)
         action.toggled.connect(self.show_dock)
         self._iface.addToolBarIcon(action)
-        self._iface.addPluginToMenu("Furrow", action)
+        self._iface.pluginMenu().addAction(action)  # a menu of its own would stay after unloading
         return action
 
     def _look_for_unsaved(self) -> None:
@@ -70,6 +71,7 @@ class FurrowWindow(QObject):
             self.show_dock()
 
     def _on_visible(self, visible: bool) -> None:
+        # A dock behind another one in tabs is not visible, but it is not closed either.
         shown = visible or self.workplace.dock.isUserVisible()
         self._action.blockSignals(True)
         self._action.setChecked(shown)

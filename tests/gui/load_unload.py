@@ -64,7 +64,17 @@ def load() -> list[str]:
     problems = [] if found == EXPECTED else [f"algorithms: {sorted(found)}"]
     if provider.icon().isNull():
         problems.append("the provider has no icon")
-    return problems
+    utils.plugins[NAME].window.show_dock()
+    settle()
+    return problems if dock_is_shown() else [*problems, "the dock is not shown"]
+
+
+def dock_is_shown() -> bool:
+    """Whether the dock is in the window, and its action says so."""
+    window = iface.mainWindow()
+    dock = window.findChild(QDockWidget, "FurrowDock")
+    action = utils.plugins[NAME].window._action
+    return dock is not None and dock.isVisible() and action.isChecked()
 
 
 def unload(before: dict[str, object]) -> list[str]:

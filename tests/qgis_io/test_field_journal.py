@@ -17,6 +17,8 @@ import pytest
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsCoordinateTransformContext,
+    QgsDataProvider,
+    QgsFeature,
     QgsGeometry,
     QgsProject,
     QgsVectorLayer,
@@ -179,11 +181,80 @@ def test_a_folder_that_cannot_be_made_is_told_and_editing_goes_on(
     journal.close()
 
 
-def test_damaged_files_are_passed_over(journal: FieldJournal, tmp_path: Path) -> None:
+def test_damaged_files_are_passed_over_and_kept(journal: FieldJournal, tmp_path: Path) -> None:
     folder = tmp_path / "unsaved"
     folder.mkdir()
-    (folder / "unsaved-1-abc.gpkg").write_bytes(b"no GeoPackage")
-    assert journal.recoverable() == []
+    damaged = folder / "unsaved-1-abc.gpkg"
+    damaged.write_bytes(b"no GeoPackage")
+    assert journal.recoverable() == [] and damaged.exists()
+
+
+def test_a_saved_field_that_is_changed_stays_kept_when_another_layer_is_edited(
+    journal: FieldJournal, tmp_path: Path
+) -> None:
+    layers = [new_geopackage_layer(tmp_path / f"{name}.gpkg", CRS, name) for name in "ab"]
+    field(layers[0], 0)
+    assert layers[0].commitChanges(False)
+    journal.watch(layers[0])
+    layers[0].changeGeometry(next(layers[0].getFeatures()).id(), square(5000))
+    for layer in (layers[1], layers[0], layers[1]):
+        journal.watch(layer)
+        assert rows_in(tmp_path / "unsaved") == 1
+    field(layers[1], 0)
+    field(layers[0], 300)
+    assert rows_in(tmp_path / "unsaved") == 3
+    assert layers[0].commitChanges()  # no longer the layer that fields go into
+    assert rows_in(tmp_path / "unsaved") == 1
+    layers[1].rollBack()
+    assert rows_in(tmp_path / "unsaved") == 0
+
+
+def test_a_layer_in_memory_that_is_made_permanent_is_no_longer_kept(
+    journal: FieldJournal, tmp_path: Path
+) -> None:
+    layer = new_memory_layer(CRS, "fields")
+    journal.watch(layer)
+    field(layer, 0)
+    layer.commitChanges()
+    assert rows_in(tmp_path / "unsaved") == 1
+    saved = new_geopackage_layer(tmp_path / "fields.gpkg", CRS, "fields")
+    layer.setDataSource(saved.source(), "fields", "ogr", QgsDataProvider.ProviderOptions())
+    assert rows_in(tmp_path / "unsaved") == 0
+
+
+def test_an_edit_of_many_features_is_written_at_once(journal: FieldJournal) -> None:
+    layer = new_memory_layer(CRS, "fields")
+    journal.watch(layer)
+    first = layer.getFeature(field(layer, 0))
+    layer.addFeatures([QgsFeature(first) for _ in range(500)])
+    position = layer.fields().lookupField("score")
+    start = time.perf_counter()
+    layer.beginEditCommand("field calculator")
+    for fid in layer.allFeatureIds():
+        layer.changeAttributeValue(fid, position, 0.5)
+    layer.endEditCommand()
+    assert time.perf_counter() - start < 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX only")
+def test_fields_that_a_full_disk_refused_are_written_when_there_is_room(
+    journal: FieldJournal, tmp_path: Path
+) -> None:
+    import resource
+
+    layer = new_memory_layer(CRS, "fields")
+    journal.watch(layer)
+    field(layer, 0)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        field(layer, 1000)
+        trouble = journal.trouble
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "not secured" in trouble and layer.featureCount() == 2
+    field(layer, 2000)
+    assert journal.trouble is None and rows_in(tmp_path / "unsaved") == 3
 
 
 def test_a_field_is_written_in_milliseconds(journal: FieldJournal) -> None:
