@@ -84,7 +84,8 @@ def _export(given: argparse.Namespace) -> None:
         load_weights(network, given.weights)
     else:
         trainer = Trainer(given.folder, Schedule(1))
-        trainer.resume()
+        if not trainer.resume():
+            raise SystemExit(f"{given.folder} holds no checkpoint; train first, or give --weights.")
         network = trainer.mean
         save_weights(network, given.folder / "field_network.npz")
     export(network, given.output)

@@ -44,3 +44,9 @@ def test_the_sheet_shows_scenes(tmp_path: Path) -> None:
     sheet = imread(tmp_path / "new" / "sheet.png")
     assert min(sheet.shape[:2]) > 2 * 96
     assert sheet[..., :3].std() > 0.05
+
+
+def test_a_run_without_a_checkpoint_is_not_exported(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no checkpoint"):
+        main(["export", str(tmp_path), "--output", str(tmp_path / "weights")])
+    assert not (tmp_path / "weights").exists()
