@@ -67,7 +67,7 @@ class Answers:
         while True:
             masks = self._masks(sketch, window)
             if masks is None:
-                waits = enlarge or window == first
+                waits = window == first or enlarge and not self._encoder.trouble(window)
                 return replace(offer, missing=window) if waits else offer
             if masks or not offer.masks:
                 offer = _shown(sketch, masks, first, self.grid)

@@ -183,6 +183,11 @@ class FurrowDock(QgsDockWidget):
         """Class column and code column; empty where there is none."""
         return self.class_column_combo.currentField(), self.code_column_combo.currentField()
 
+    def ask_geopackage(self) -> str:
+        """The path of a new GeoPackage that the user names; empty for none."""
+        path = self.ask_path()
+        return path if not path or path.lower().endswith(".gpkg") else f"{path}.gpkg"
+
     def set_mapping(self, class_column: str, code_column: str) -> None:
         """Show the columns; those that the target layer lacks are shown as none."""
         with self._quietly():
@@ -256,8 +261,9 @@ class FurrowDock(QgsDockWidget):
         self.target_combo.setFilters(kinds.PolygonLayer | kinds.WritableLayer)
         self.target_combo.setAllowEmptyLayer(True, tr("New temporary layer at the first field"))
         show_layer(self.target_combo, None)
-        self.class_column_combo.setFilters(QgsFieldProxyModel.Filter.String)
-        self.code_column_combo.setFilters(QgsFieldProxyModel.Filter.Numeric)
+        columns = QgsFieldProxyModel.Filter
+        self.class_column_combo.setFilters(columns.String)
+        self.code_column_combo.setFilters(columns.Numeric | columns.String)
         for combo in (self.class_column_combo, self.code_column_combo):
             combo.setAllowEmptyFieldName(True)
 
@@ -332,10 +338,9 @@ class FurrowDock(QgsDockWidget):
             self._tell(self.mode_changed, self.mode())
 
     def _on_geopackage(self) -> None:
-        path = self.ask_path()
+        path = self.ask_geopackage()
         if path:
-            named = path.lower().endswith(".gpkg")
-            self.new_geopackage_wanted.emit(path if named else f"{path}.gpkg")
+            self.new_geopackage_wanted.emit(path)
 
     def _follow_image(self) -> bool:
         """Offer the bands of the image; whether it is another one than before."""

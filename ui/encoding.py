@@ -117,6 +117,8 @@ class WindowEncoder(QObject):
     """A window that can be asked now."""
     failed = pyqtSignal(object, str)
     """A window (None: the engine itself) that cannot be encoded, and why."""
+    cancelled = pyqtSignal()
+    """The windows that were waited for are not coming."""
     working = pyqtSignal(int)
     """How many windows wait; 0 when all is done."""
 
@@ -128,6 +130,7 @@ class WindowEncoder(QObject):
         self._task: Optional[EncodeTask] = None
         self._retired: Dict[int, EncodeTask] = {}
         self._broken: Dict[Window, str] = {}
+        self._dead = ""
 
     @property
     def busy(self) -> bool:
@@ -139,6 +142,7 @@ class WindowEncoder(QObject):
         self.cancel()
         self._view = view
         self._broken.clear()
+        self._dead = ""
 
     def get(self, window: Window) -> Optional[EncodedWindow]:
         """A window that is in memory; None where it is not. Never waits."""
@@ -149,11 +153,11 @@ class WindowEncoder(QObject):
 
     def trouble(self, window: Window) -> str:
         """Why a window could not be encoded; empty where nothing is known against it."""
-        return self._broken.get(window, "")
+        return self._broken.get(window, self._dead)
 
     def want(self, windows: Sequence[Window]) -> None:
         """Encode these windows next, the first one first; what waited before is dropped."""
-        missing = [w for w in windows if w not in self._broken and self.get(w) is None]
+        missing = [w for w in windows if not self.trouble(w) and self.get(w) is None]
         self._queue.replace(missing)
         if missing and self._view is not None:
             self._start()
@@ -167,6 +171,7 @@ class WindowEncoder(QObject):
             self._retired[id(task)] = task  # QGIS needs the Python object until it has ended
             task.cancel()
             self.working.emit(0)
+            self.cancelled.emit()
 
     def close(self) -> None:
         """Cancel and wait, so that no task outlives the plugin."""
@@ -201,15 +206,20 @@ class WindowEncoder(QObject):
             self._on_failed(window, reason)
 
     def _on_failed(self, window: Optional[Window], reason: str) -> None:
-        if window is not None:
+        if window is None:
+            self._dead = reason
+        else:
             self._broken[window] = reason
         self.failed.emit(window, reason)
 
     def _on_stop(self, task: EncodeTask) -> None:
         """The task was cancelled, by us or in QGIS' list of tasks, or the engine cannot start."""
-        if task is self._task:
+        own = task is self._task
+        if own:
             self._queue.replace([])
         self._on_end(task)
+        if own:
+            self.cancelled.emit()
 
     def _on_end(self, task: EncodeTask) -> None:
         self._retired.pop(id(task), None)

@@ -54,6 +54,8 @@ class FieldKeeping(QObject):
         super().__init__(parent)
         self._dock, self._classes, self._messages = dock, classes, messages
         self._project, self._journal = QgsProject.instance(), journal
+        self.into_geopackage = False
+        """Whether the first field without a target goes into a new GeoPackage, not into memory."""
         self.editor = FieldEditor(self._project, journal, self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -87,6 +89,8 @@ class FieldKeeping(QObject):
     def keep(self, field: ShownField, crop: CropClass, model: str) -> bool:
         """Do with an accepted field what the mode says; False where nothing could be done."""
         new = self.editor.mode is Mode.NEW
+        if self.target is None and self.into_geopackage and not self._ask_geopackage():
+            return False
         try:
             self.editor.keep(field, _values(field, crop, model))
         except FurrowError as error:
@@ -173,6 +177,13 @@ class FieldKeeping(QObject):
         self._dock.set_target(layer)
         self.set_target(layer)
         self._style()
+
+    def _ask_geopackage(self) -> bool:
+        """Whether the user has named a GeoPackage and it could be made."""
+        path = self._dock.ask_geopackage()
+        if path:
+            self._new_geopackage(path)
+        return self.target is not None
 
     def _new_geopackage(self, path: str) -> None:
         image = self._dock.image()

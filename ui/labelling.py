@@ -81,6 +81,7 @@ class Labelling(QObject):
         self._pause = _LEAST_PAUSE
         encoder.encoded.connect(self._on_encoded)
         encoder.failed.connect(self._on_failed)
+        encoder.cancelled.connect(self._on_cancelled)
 
     def look_at(self, view: Optional[View], size: int) -> None:
         """Work on another image, or on none; what was drawn is dropped.
@@ -123,7 +124,7 @@ class Labelling(QObject):
     def click(self, place: QgsPointXY, foreground: bool) -> None:
         """One more mark."""
         pixel = self._pixel(place)
-        if pixel is not None:
+        if pixel is not None and self._accepted_is_kept():
             self._change(self._sketch.with_click(*pixel, foreground))
 
     def box(self, rectangle: QgsRectangle) -> None:
@@ -134,7 +135,7 @@ class Labelling(QObject):
         corners = self._corners(rectangle)
         if corners is None:
             self.warned.emit(tr("The box is outside the image; drag it around a field on it."))
-        else:
+        elif self._accepted_is_kept():
             self._change(self._sketch.with_box(*corners))
 
     def accept(self) -> None:
@@ -192,6 +193,18 @@ class Labelling(QObject):
         if self._sketch.marks:
             self._draw()
 
+    def _accepted_is_kept(self) -> bool:
+        """Whether a mark may be made: not on a field that is accepted, whose answer is awaited."""
+        if not self._accept_when_known:
+            return True
+        field = self.current
+        if field is None:
+            self.warned.emit(tr("The accepted field is being prepared; wait a moment, or drop it "
+                                "with Esc."))  # fmt: skip
+        elif self.keep(field):
+            self.clear()
+        return not self._sketch.marks
+
     def _change(self, sketch: Sketch) -> None:
         self._timer.stop()
         self._sketch = sketch
@@ -208,6 +221,9 @@ class Labelling(QObject):
             self._offer = self._answers.offer(self._sketch)
             self._want(self._offer)
         self._draw()
+        trouble = self._encoder.trouble(self._offer.missing) if self._offer.missing else ""
+        if trouble:
+            self._on_failed(self._offer.missing, trouble)
         if self._accept_when_known and self._offer.missing is None:
             self._accept_when_known = False
             self.accept()
@@ -252,15 +268,27 @@ class Labelling(QObject):
         if self._sketch.marks:
             if self._offer.missing == window:
                 self._update()
-        elif self._cursor is not None:
+        elif self._cursor is not None and self.previews:
             self._preview()
 
     def _on_failed(self, window: Optional[Window], reason: str) -> None:
         wanted = self._offer.missing
-        if window is None or window == wanted:
+        if wanted is not None and window in (None, wanted):
             self.warned.emit(reason)
-            self._accept_when_known = False
+            self._wait_no_more()
+
+    def _on_cancelled(self) -> None:
+        """Nobody encodes what is missing: go on with the field that is known, if any."""
+        if self._offer.field is not None:
+            self._wait_no_more()
+        elif self._offer.missing is not None:
+            self.clear()
+
+    def _wait_no_more(self) -> None:
+        self._accept_when_known = False
+        if self._offer.missing is not None:
             self._offer = replace(self._offer, missing=None)
+            self._draw()
 
     def _as_shown(self, mask: FieldMask, marks: int) -> ShownField:
         grid = self._answers.grid

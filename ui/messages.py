@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from qgis.core import Qgis, QgsApplication
-from qgis.gui import QgsMessageBar
+from qgis.gui import QgsMessageBar, QgsMessageBarItem
 from qgis.PyQt.QtWidgets import QPushButton
 
 _TAG = "Furrow"
@@ -19,6 +19,8 @@ class Messages:
 
     def __init__(self, bar: QgsMessageBar) -> None:
         self._bar = bar
+        self._asked: List[QgsMessageBarItem] = []
+        bar.widgetRemoved.connect(self._on_removed)
 
     def info(self, text: str) -> None:
         """Good to know."""
@@ -37,18 +39,30 @@ class Messages:
         """A message that stays until the user has pressed a button or closed it."""
         self._show(text, Qgis.MessageLevel.Warning, buttons)
 
+    def close(self) -> None:
+        """Take back what waits for an answer: nobody could act on it any more."""
+        self._bar.widgetRemoved.disconnect(self._on_removed)
+        for item in self._asked:
+            self._bar.popWidget(item)
+        self._asked.clear()
+
     def _show(self, text: str, level: Qgis.MessageLevel, buttons: Sequence[Button]) -> None:
         current = self._bar.currentItem()
-        if current is not None and current.text() == text:
+        if not buttons and current is not None and current.text() == text:
             return
         item = self._bar.createMessage(_TAG, text)
         for label, action in buttons:
             button = QPushButton(label, item)
-            button.clicked.connect(_then_closed(action, self._bar))
+            button.clicked.connect(_then_closed(action, self._bar, item))
             item.layout().addWidget(button)
         item.setLevel(level)
         item.setDuration(0 if buttons else _SECONDS)
+        if buttons:
+            self._asked.append(item)
         self._bar.pushItem(item)
+
+    def _on_removed(self, item: QgsMessageBarItem) -> None:
+        self._asked = [each for each in self._asked if each is not item]
 
     def _log(self, text: str, level: Qgis.MessageLevel) -> None:
         log: Optional[object] = QgsApplication.messageLog()
@@ -56,9 +70,11 @@ class Messages:
             log.logMessage(text, _TAG, level)
 
 
-def _then_closed(action: Callable[[], None], bar: QgsMessageBar) -> Callable[[], None]:
+def _then_closed(
+    action: Callable[[], None], bar: QgsMessageBar, item: QgsMessageBarItem
+) -> Callable[[], None]:
     def run() -> None:
-        bar.popWidget()
+        bar.popWidget(item)
         action()
 
     return run

@@ -15,7 +15,6 @@ from qgis.core import (
     QgsProcessingFeedback,
     QgsProcessingOutputLayerDefinition,
     QgsProject,
-    QgsRasterLayer,
     QgsVectorLayer,
 )
 from qgis.PyQt.QtCore import QObject, pyqtSignal
@@ -25,6 +24,8 @@ from ..qgis_io.compat import is_null
 from ..qgis_io.texts import tr
 from .messages import Messages
 
+_PATIENCE = 10_000
+"""Milliseconds to wait for a run when the plugin is unloaded."""
 GENERATE, CLEAN = "furrow:generatesamples", "furrow:cleansamples"
 _INSIDE = 0.01
 """How exactly the innermost point of a field is looked for, as a share of the field's extent."""
@@ -38,8 +39,9 @@ class SampleOrder:
     """Folder of the dated images."""
     fields: QgsVectorLayer
     class_column: str
-    image: Optional[QgsRasterLayer]
     model: str
+    """Id of the segmentation model; the dates are the algorithm's choice, since several clear ones
+    outline better than the one image that is clicked on."""
 
 
 def parameters_of(order: SampleOrder, algorithm: str) -> Dict[str, Any]:
@@ -55,14 +57,18 @@ def parameters_of(order: SampleOrder, algorithm: str) -> Dict[str, Any]:
         raise ParameterError(
             tr("Samples need a class: choose the column with the class of the fields.")
         )
+    if order.fields.fields().lookupField(order.class_column) < 0:
+        raise ParameterError(
+            tr("{} has no column {} any more; choose the column with the class.").format(
+                order.fields.name(), order.class_column
+            )
+        )
     shared = {"SERIES": order.series, "CLASS_FIELD": order.class_column}
     if algorithm == CLEAN:
         return {**shared, "SAMPLES": order.fields, "OUTPUT": "TEMPORARY_OUTPUT"}
     points = reference_points(order.fields, order.class_column)
     more = {"REFERENCES": points, "MODEL": order.model, "OUTPUT": "TEMPORARY_OUTPUT",
             "FIELDS": "TEMPORARY_OUTPUT"}  # fmt: skip
-    if order.image is not None and order.image.providerType() == "gdal":
-        more["IMAGE"] = order.image
     return {**shared, **more}
 
 
@@ -142,6 +148,17 @@ class SampleRun(QObject):
         if self._task is not None:
             self._task.cancel()
 
+    def close(self) -> None:
+        """Cancel and wait; nothing is told after this."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        task.executed.disconnect(self._on_executed)
+        # Where waiting is not enough the task, which goes on, keeps alive what it works with.
+        task.kept = self._context, self._feedback, self._parameters
+        task.cancel()
+        task.waitForFinished(_PATIENCE)
+
     def _on_executed(self, worked: bool, results: Dict[str, Any]) -> None:
         self._task = None
         if not worked:
@@ -180,8 +197,6 @@ def open_dialog(algorithm: str, parameters: Dict[str, Any], project: QgsProject)
     processing.execAlgorithmDialog(algorithm, shown)
 
 
-
-
 class SampleRuns(QObject):
     """Starts runs and tells how they went."""
 
@@ -214,6 +229,12 @@ class SampleRuns(QObject):
         """Stop all runs."""
         for run in self._running:
             run.cancel()
+
+    def close(self) -> None:
+        """Stop all runs and wait until they have."""
+        for run in self._running:
+            run.close()
+        self._running.clear()
 
     def _on_end(self, run: SampleRun, worked: bool, text: str) -> None:
         self._running.remove(run)

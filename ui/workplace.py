@@ -14,6 +14,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgisInterface, QgsMapTool
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, Qt
 
 from ..models.segmenters.embedding_store import EmbeddingStore
@@ -45,7 +46,8 @@ class Workplace(QObject):
         self._iface, self._canvas = iface, iface.mapCanvas()
         self._preferences = preferences
         self._project = QgsProject.instance()
-        self._loading = False
+        self._loading = True  # until the project is read: what it holds must not be overwritten
+        self._closed = False
         self._tool_before: Optional[QgsMapTool] = None
         self.messages = Messages(iface.messageBar())
         self.store = _store(preferences)
@@ -79,23 +81,29 @@ class Workplace(QObject):
         self.labelling.simplify = preferences.simplify
         self.fields.editor.share_edges = preferences.share_edges
         self.dock.set_share_edges(preferences.share_edges)
+        self.fields.into_geopackage = preferences.new_layer == "geopackage"
         self.choice.web_metres = preferences.web_metres
         self._look_again()
 
     def close(self) -> None:
-        """Take everything back; no task runs on after this."""
+        """Take everything back; no task runs on after this. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._canvas.mapTool() is self.tool:
+            self._toggle_tool(False)
         self._canvas.mapToolSet.disconnect(self._on_tool)
         self._project.readProject.disconnect(self._load_project)
         self._project.cleared.disconnect(self._load_project)
         self._project.layersWillBeRemoved.disconnect(self._on_layers_going)
-        self.samples.cancel()
-        self._canvas.unsetMapTool(self.tool)
+        self.samples.close()
         self.labelling.look_at(None, self._preferences.window)
         self.labelling.close()
         self.encoder.close()
         self.season.shut_down()
         self.fields.close()
         self.journal.close()
+        self.messages.close()
         self._iface.removeDockWidget(self.dock)
         for thing in (self.dock, self.tool, self):
             thing.deleteLater()
@@ -180,7 +188,7 @@ class Workplace(QObject):
     # --- fields ---
 
     def _keep(self, field: ShownField) -> bool:
-        return self.fields.keep(field, self.dock.current_class(), self.choice.engine.id)
+        return self.fields.keep(field, self._class, self.choice.engine.id)
 
     def _split(self, shapes: Sequence[QgsGeometry], crs: QgsCoordinateReferenceSystem) -> None:
         """Two fields in place of the one that is drawn."""
@@ -188,12 +196,12 @@ class Workplace(QObject):
         if field is None:
             self.messages.info(tr("Click the field first, then split it."))
             return
-        crop, model = self.dock.current_class(), self.choice.engine.id
+        crop, model = self._class, self.choice.engine.id
         if self.fields.keep_parts(field, shapes, crs, crop, model):
             self.labelling.clear()
 
     def _remember_season(self, field: ShownField) -> None:
-        self.season.add_to_class(self.dock.current_class().name, field.shape, field.crs)
+        self.season.add_to_class(self._class.name, field.shape, field.crs)
 
     def _show_season(self, field: Optional[ShownField]) -> None:
         if not self.season.isVisible():
@@ -201,7 +209,7 @@ class Workplace(QObject):
         if field is None:
             self.season.set_field(None, QgsCoordinateReferenceSystem(), "", "", None)
             return
-        crop = self.dock.current_class()
+        crop = self._class
         self.season.set_field(field.shape, field.crs, crop.name, crop.colour, field.mask.date)
 
     def _make_samples(self, kind: str) -> None:
@@ -210,12 +218,16 @@ class Workplace(QObject):
             self.messages.warn(tr("There are no fields yet; click some first."))
             return
         order = SampleOrder(
-            self.season.series_folder(), layer, self.fields.class_column, self.choice.layer,
-            self.choice.engine.id,
-        )  # fmt: skip
+            self.season.series_folder(), layer, self.fields.class_column, self.choice.engine.id
+        )
         self.samples.make(kind, order)
 
     # --- classes and the tool ---
+
+    @property
+    def _class(self) -> CropClass:
+        """The class of the next field; there is always one, even where no row is chosen."""
+        return self.dock.current_class() or self.classes.all()[0]
 
     def _set_class(self, crop: CropClass) -> None:
         self.labelling.colour = crop.colour
@@ -237,13 +249,15 @@ class Workplace(QObject):
 
     def _toggle_tool(self, active: bool) -> None:
         if active:
-            self._tool_before = self._canvas.mapTool()
+            before = self._canvas.mapTool()
+            self._tool_before = None if before is self.tool else before
             self._canvas.setMapTool(self.tool)
             self._canvas.setFocus(Qt.FocusReason.OtherFocusReason)
             return
         self._canvas.unsetMapTool(self.tool)
-        if self._tool_before is not None:
-            self._canvas.setMapTool(self._tool_before)
+        before, self._tool_before = self._tool_before, None
+        if before is not None and not sip.isdeleted(before):
+            self._canvas.setMapTool(before)
 
     def _on_tool(self, tool: Optional[QgsMapTool], before: Optional[QgsMapTool] = None) -> None:
         self.dock.set_tool(tool is self.tool)
