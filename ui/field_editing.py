@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import List, Optional
+from typing import Any, List, Optional, Tuple
 
 from qgis.core import (
     QgsCoordinateReferenceSystem,
@@ -13,7 +13,9 @@ from qgis.core import (
     QgsGeometry,
     QgsProject,
     QgsVectorLayer,
+    QgsWkbTypes,
 )
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from ..core.errors import OutputError
@@ -27,7 +29,7 @@ from ..qgis_io.field_layers import (
     merge_fields,
     new_memory_layer,
 )
-from ..qgis_io.polygons import moved_by
+from ..qgis_io.polygons import clean_polygons, moved_by
 from ..qgis_io.shared_edges import fitted
 from ..qgis_io.texts import tr
 from .labelling import ShownField
@@ -53,7 +55,7 @@ class FieldEditor(QObject):
     target_made = pyqtSignal(object)
     """A layer in memory that was made because there was none."""
     changed = pyqtSignal()
-    """Fields were added or changed."""
+    """Fields of the target were added, changed or deleted, by whomever."""
 
     def __init__(
         self, project: QgsProject, journal: FieldJournal, parent: Optional[QObject] = None
@@ -85,27 +87,35 @@ class FieldEditor(QObject):
             self.mapping = FieldMapping.guess(layer)
             self._journal.watch(layer)
             layer.willBeDeleted.connect(self.forget_target)
+            for signal in _edits(layer):
+                signal.connect(self.changed)
 
     def forget_target(self) -> None:
         """Have no target; called too when the layer is about to go."""
-        if self._target is not None:
-            self._journal.unwatch()
-            self._target.willBeDeleted.disconnect(self.forget_target)
-            self._target = None
+        layer, self._target = self._target, None
+        if layer is None:
+            return
+        self._journal.unwatch()
+        if not sip.isdeleted(layer):  # as it is where Python made it
+            layer.willBeDeleted.disconnect(self.forget_target)
+            for signal in _edits(layer):
+                signal.disconnect(self.changed)
 
     def keep(self, field: ShownField, values: FieldValues) -> None:
         """Do with an accepted field what the mode says.
 
         :raises FurrowError: it cannot be done; nothing has changed.
         """
-        layer = self._target or self._new_target(field.crs)
         if self.mode is Mode.NEW:
-            self._add(layer, field, values)
+            self._add(self._target or self._new_target(field.crs), field, values)
+        elif self._target is None:
+            raise OutputError(
+                tr("There are no fields to change yet; set the mode to new, or choose their layer.")
+            )
         elif self.mode is Mode.MERGE:
-            self._merge(layer, field)
+            self._merge(self._target, field)
         else:
-            self._reshape(layer, field)
-        self.changed.emit()
+            self._reshape(self._target, field)
 
     def add_shape(
         self, shape: QgsGeometry, crs: QgsCoordinateReferenceSystem, values: FieldValues
@@ -113,7 +123,6 @@ class FieldEditor(QObject):
         """Add a polygon as it is."""
         layer = self._target or self._new_target(crs)
         add_field(layer, shape, crs, values, self.mapping, self._context)
-        self.changed.emit()
 
     def _add(self, layer: QgsVectorLayer, field: ShownField, values: FieldValues) -> None:
         shape = field.shape
@@ -138,7 +147,12 @@ class FieldEditor(QObject):
             tolerance = _SHARED_PIXELS * field.pixel
             fitting = fitted(field.shape, layer, field.crs, self._context, tolerance, fid)
             shape = self._moved(fitting, field.crs, layer)
-        new = own.combine(shape) if adding else own.difference(shape)
+        new = _joined(own, shape, layer) if adding else own.difference(shape)
+        if new.isNull():  # which would delete the field
+            raise OutputError(
+                tr("The field that is there has a broken outline ({reason}); mend its layer with "
+                   "Fix geometries.").format(reason=new.lastError() or tr("unknown reason"))
+            )  # fmt: skip
         text = tr("Add to field") if adding else tr("Cut from field")
         change_shape(layer, fid, new, layer.crs(), text, self._context, self.mapping)
 
@@ -155,7 +169,7 @@ class FieldEditor(QObject):
         found = []
         request = QgsFeatureRequest().setFilterRect(shape.boundingBox())
         for feature in layer.getFeatures(request):
-            own = feature.geometry()
+            own = clean_polygons(feature.geometry())
             shared = own.intersection(shape).area()
             if shared > share * min(own.area(), shape.area()):
                 found.append((shared, feature.id(), QgsGeometry(own)))
@@ -172,6 +186,11 @@ class FieldEditor(QObject):
         return moved_by(shape, QgsCoordinateTransform(crs, layer.crs(), self._context))
 
     def _new_target(self, crs: QgsCoordinateReferenceSystem) -> QgsVectorLayer:
+        if not crs.isValid():
+            raise OutputError(
+                tr("The image has no reference system; set it in its layer's properties, or choose "
+                   "a layer for the fields.")
+            )  # fmt: skip
         layer = new_memory_layer(crs, tr("Fields"))
         self._project.addMapLayer(layer)
         self.set_target(layer)
@@ -181,3 +200,27 @@ class FieldEditor(QObject):
     @property
     def _context(self) -> QgsCoordinateTransformContext:
         return self._project.transformContext()
+
+
+def _edits(layer: QgsVectorLayer) -> Tuple[Any, ...]:
+    """The signals of a layer whose fields change."""
+    return (layer.featureAdded, layer.featureDeleted, layer.geometryChanged,
+            layer.attributeValueChanged)  # fmt: skip
+
+
+def _joined(own: QgsGeometry, shape: QgsGeometry, layer: QgsVectorLayer) -> QgsGeometry:
+    """A field and what is added to it.
+
+    :raises OutputError: there is nothing to add, or the layer cannot hold both.
+    """
+    if shape.isEmpty():
+        raise OutputError(
+            tr("What is marked lies in other fields already; mark more, or share no edges.")
+        )
+    both = own.combine(shape)
+    if clean_polygons(both).isMultipart() and QgsWkbTypes.isSingleType(layer.wkbType()):
+        raise OutputError(
+            tr("What is marked lies apart from the field, and {} holds single polygons; mark what "
+               "touches it.").format(layer.name())
+        )  # fmt: skip
+    return both

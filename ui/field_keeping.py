@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence
 
 from qgis.core import (
+    QgsApplication,
     QgsCoordinateReferenceSystem,
+    QgsFeature,
+    QgsFeatureRequest,
     QgsGeometry,
     QgsProject,
     QgsVectorLayer,
+    QgsVectorLayerFeatureSource,
 )
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from ..core.errors import FurrowError
+from ..core.monitor import Monitor
 from ..qgis_io.field_journal import FieldJournal, JournalEntry
 from ..qgis_io.field_layers import (
     FieldValues,
@@ -28,9 +34,14 @@ from .dock import FurrowDock
 from .field_editing import FieldEditor, Mode
 from .labelling import ShownField
 from .messages import Messages
+from .season_reading import SeasonTask
 
 _SETTLE = 200
 """Milliseconds without an edit before the totals are counted again."""
+_FEW = 1000
+"""So many fields are counted at once, in less than a tenth of a second; more in the background."""
+_PATIENCE = 10_000
+"""Milliseconds to wait for a count when the plugin is unloaded."""
 _MADE = "furrow/made"
 """Marks layers that Furrow made: only those get the colours of the classes."""
 
@@ -61,6 +72,9 @@ class FieldKeeping(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLE)
         self._timer.timeout.connect(self._count)
+        self._counting: Optional[SeasonTask] = None
+        self._outdated = False
+        self._gone = threading.Event()
         dock.target_changed.connect(self.set_target)
         dock.mapping_changed.connect(self.set_mapping)
         dock.new_geopackage_wanted.connect(self._new_geopackage)
@@ -89,7 +103,7 @@ class FieldKeeping(QObject):
     def keep(self, field: ShownField, crop: CropClass, model: str) -> bool:
         """Do with an accepted field what the mode says; False where nothing could be done."""
         new = self.editor.mode is Mode.NEW
-        if self.target is None and self.into_geopackage and not self._ask_geopackage():
+        if new and not self._has_place():
             return False
         try:
             self.editor.keep(field, _values(field, crop, model))
@@ -111,6 +125,8 @@ class FieldKeeping(QObject):
         model: str,
     ) -> bool:
         """Keep the parts of a field as fields of their own."""
+        if not self._has_place():
+            return False
         try:
             for shape in shapes:
                 self.editor.add_shape(shape, crs, _values(field, crop, model))
@@ -129,10 +145,6 @@ class FieldKeeping(QObject):
             return
         mapping = self.editor.mapping
         self._dock.set_mapping(mapping.class_name, mapping.code)
-        if layer is not None:
-            for signal in (layer.featureAdded, layer.featureDeleted, layer.geometryChanged,
-                           layer.attributeValueChanged):  # fmt: skip
-                signal.connect(self._timer.start)
         self._timer.start()
         self.target_changed.emit()
 
@@ -164,11 +176,16 @@ class FieldKeeping(QObject):
             return
         self._project.addMapLayer(layer)
         self._take_up(layer)
-        self._journal.forget(entry)
+        if self.target is layer and not self._journal.trouble:  # else they are nowhere else
+            self._journal.forget(entry)
 
     def close(self) -> None:
-        """No target, no timer."""
+        """No target, no timer, no count that goes on."""
         self._timer.stop()
+        self._gone.set()
+        if self._counting is not None:
+            self._counting.cancel()
+            self._counting.waitForFinished(_PATIENCE)
         self.editor.forget_target()
 
     def _take_up(self, layer: QgsVectorLayer) -> None:
@@ -178,8 +195,10 @@ class FieldKeeping(QObject):
         self.set_target(layer)
         self._style()
 
-    def _ask_geopackage(self) -> bool:
-        """Whether the user has named a GeoPackage and it could be made."""
+    def _has_place(self) -> bool:
+        """Whether a new field has a layer: where it goes into a GeoPackage the user names one."""
+        if self.target is not None or not self.into_geopackage:
+            return True
         path = self._dock.ask_geopackage()
         if path:
             self._new_geopackage(path)
@@ -210,9 +229,48 @@ class FieldKeeping(QObject):
         self.editor.share_edges = share
 
     def _count(self) -> None:
-        layer, context = self.target, self._project.transformContext()
-        totals = {} if layer is None else class_totals(layer, self.editor.mapping, context)
-        self._dock.set_totals(totals)
+        """Count the fields of each class; those of a large layer in the background."""
+        layer, mapping = self.target, self.editor.mapping
+        context = self._project.transformContext()
+        if self._counting is not None:
+            self._outdated = True
+        elif layer is None:
+            self._dock.set_totals({})
+        elif 0 <= layer.featureCount() <= _FEW:
+            self._dock.set_totals(class_totals(layer, mapping, context))
+        else:
+            source = QgsVectorLayerFeatureSource(layer)
+            self._counting = SeasonTask(
+                tr("Furrow: counting fields"),
+                lambda monitor: class_totals(_Stoppable(source, monitor), mapping, context),
+                self._gone,
+            )
+            self._counting.ended.connect(self._on_counted)
+            QgsApplication.taskManager().addTask(self._counting)
+
+    def _on_counted(self, task: SeasonTask) -> None:
+        self._counting = None
+        if self._gone.is_set():
+            return
+        if self._outdated:
+            self._outdated = False
+            self._timer.start()
+        elif task.result is not None:
+            self._dock.set_totals(task.result)
+
+
+class _Stoppable:
+    """A snapshot of a layer, uncommitted edits included, that any thread may read and stop."""
+
+    def __init__(self, source: QgsVectorLayerFeatureSource, monitor: Monitor) -> None:
+        self.fields, self.crs = source.fields, source.crs
+        self._source, self._monitor = source, monitor
+
+    def getFeatures(self, request: QgsFeatureRequest) -> Iterator[QgsFeature]:
+        """:raises Cancelled: nobody waits any more."""
+        for feature in self._source.getFeatures(request):
+            self._monitor.check()
+            yield feature
 
 
 def _values(field: ShownField, crop: CropClass, model: str) -> FieldValues:

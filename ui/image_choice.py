@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
 from qgis.core import (
     QgsCoordinateTransform,
@@ -12,6 +12,7 @@ from qgis.core import (
     QgsRasterLayer,
 )
 from qgis.gui import QgsMapCanvas
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
 from ..core.errors import FurrowError
@@ -66,9 +67,14 @@ class ImageChoice(QObject):
 
     def set_layer(self, layer: Optional[QgsRasterLayer]) -> None:
         """Look at another image, or at none, as it looks best."""
-        self._layer, self._look = layer, None
+        before, self._layer, self._look = self._layer, layer, None
+        if before is not None and not sip.isdeleted(before):
+            for signal in _changes(before):
+                signal.disconnect(self.changed)
         if layer is not None:
             self._look = LayerLook(looks_of(layer)[0])
+            for signal in _changes(layer):
+                signal.connect(self.changed)
         self.changed.emit()
 
     def set_look(self, name: str, bands: Optional[Sequence[int]] = None) -> None:
@@ -105,6 +111,11 @@ class ImageChoice(QObject):
             return move.transform(self._canvas.center())
         except QgsCsException:
             return None
+
+
+def _changes(layer: QgsRasterLayer) -> Tuple[Any, ...]:
+    """The signals of a layer whose view is out of date."""
+    return layer.crsChanged, layer.dataSourceChanged
 
 
 def _title(look: Look) -> str:

@@ -15,7 +15,7 @@ from qgis.core import (
 )
 from qgis.gui import QgisInterface, QgsMapTool
 from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QObject, Qt
+from qgis.PyQt.QtCore import QObject, Qt, QTimer
 
 from ..models.segmenters.embedding_store import EmbeddingStore
 from ..models.segmenters.registry import Model, all_models, model_ids
@@ -48,6 +48,9 @@ class Workplace(QObject):
         self._project = QgsProject.instance()
         self._loading = True  # until the project is read: what it holds must not be overwritten
         self._closed = False
+        self._emptied = QTimer(self)
+        self._emptied.setSingleShot(True)
+        self._emptied.timeout.connect(self._after_emptying)
         self._tool_before: Optional[QgsMapTool] = None
         self.messages = Messages(iface.messageBar())
         self.store = _store(preferences)
@@ -94,8 +97,11 @@ class Workplace(QObject):
             self._toggle_tool(False)
         self._canvas.mapToolSet.disconnect(self._on_tool)
         self._project.readProject.disconnect(self._load_project)
-        self._project.cleared.disconnect(self._load_project)
+        self._project.readMapLayer.disconnect(self._on_layer_read)
+        self._project.cleared.disconnect(self._on_cleared)
+        self._project.removeAll.disconnect(self._on_emptying)
         self._project.layersWillBeRemoved.disconnect(self._on_layers_going)
+        self._emptied.stop()
         self.samples.close()
         self.labelling.look_at(None, self._preferences.window)
         self.labelling.close()
@@ -151,7 +157,9 @@ class Workplace(QObject):
     def _connect_project(self) -> None:
         self._canvas.mapToolSet.connect(self._on_tool)
         self._project.readProject.connect(self._load_project)
-        self._project.cleared.connect(self._load_project)
+        self._project.readMapLayer.connect(self._on_layer_read)
+        self._project.cleared.connect(self._on_cleared)
+        self._project.removeAll.connect(self._on_emptying)
         self._project.layersWillBeRemoved.connect(self._on_layers_going)
 
     # --- the image ---
@@ -267,6 +275,7 @@ class Workplace(QObject):
     def _load_project(self) -> None:
         """Take up what the project holds; called again for each project."""
         self._loading = True
+        self._emptied.stop()
         state = read_project(self._project)
         self.fields.editor.forget_target()
         self.season.clear()
@@ -313,6 +322,24 @@ class Workplace(QObject):
         )
         if state != read_project(self._project):
             write_project(self._project, state)
+
+    def _on_emptying(self) -> None:
+        """All layers go, as a rule with the project: the next one must not get its settings."""
+        self._loading = True
+        self._emptied.start(0)
+
+    def _on_cleared(self) -> None:
+        """A new project, or one is about to be read: what the dock shows meanwhile is not kept."""
+        self._load_project()
+        self._on_emptying()
+
+    def _on_layer_read(self, *_: object) -> None:
+        """The project is being read, amid dialogs perhaps: `readProject` comes when it has been."""
+        if self._emptied.isActive():
+            self._emptied.stop()
+
+    def _after_emptying(self) -> None:
+        self._loading = False
 
     def _on_layers_going(self, ids: Sequence[str]) -> None:
         if self.choice.layer is not None and self.choice.layer.id() in ids:
