@@ -1,7 +1,7 @@
 """Reading a raster layer's provider or renderer, and QGIS' blocks of pixels as arrays.
 
-The readers keep a clone of what they read, and clone that again for each window: several threads
-may read at once, and the layer may be gone.
+The readers keep a clone of what they read, so the layer may be gone. Several threads may ask;
+they wait for each other.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class BandReader:
         :param bands: 1-based numbers of three numeric bands.
         :param alpha: the band that is 0 where a pixel is transparent, or None.
         """
-        self._provider = _Clones(provider)
+        self._copy = _Copy(provider)
         self._bands = tuple(bands)
         self._alpha = alpha
 
@@ -71,7 +71,16 @@ class BandReader:
         self, extent: QgsRectangle, inside: np.ndarray, feedback: QgsRasterBlockFeedback
     ) -> Shown:
         """See `Reader.read`."""
-        provider = self._provider.another()
+        with self._copy as provider:
+            return self._shown(provider, extent, inside, feedback)
+
+    def _shown(
+        self,
+        provider: QgsRasterDataProvider,
+        extent: QgsRectangle,
+        inside: np.ndarray,
+        feedback: QgsRasterBlockFeedback,
+    ) -> Shown:
         values: Dict[int, np.ndarray] = {}
         empty = np.ones_like(inside)
         for band in set(self._bands):
@@ -90,51 +99,48 @@ class StyleReader:
 
     def __init__(self, provider: QgsRasterDataProvider, renderer: QgsRasterRenderer) -> None:
         """Clone both; filters that resample or recolour are not part of the renderer."""
-        self._provider = _Clones(provider)
+        self._copy = _Copy(provider)
         self.renderer = renderer.clone()
         self.renderer.setOpacity(1.0)
-        self._lock = threading.Lock()
 
     def read(
         self, extent: QgsRectangle, inside: np.ndarray, feedback: QgsRasterBlockFeedback
     ) -> Shown:
         """See `Reader.read`."""
-        provider = self._provider.another()
-        with self._lock:
+        with self._copy as provider:
             renderer = self.renderer.clone()
-        renderer.setInput(provider)
-        image, valid = colours_of(_block(renderer, 1, extent, inside.shape, feedback))
-        valid &= inside
-        if not valid.any():
-            # A renderer shows nothing, and tells nothing, where the provider fails.
-            for band in renderer.usesBands():
-                _block(provider, band, extent, inside.shape, feedback)
+            renderer.setInput(provider)
+            image, valid = colours_of(_block(renderer, 1, extent, inside.shape, feedback))
+            valid &= inside
+            if not valid.any():
+                # A renderer shows nothing, and tells nothing, where the provider fails.
+                for band in renderer.usesBands():
+                    _block(provider, band, extent, inside.shape, feedback)
         image[~valid] = 0
         return image, valid
 
 
-class _Clones:
-    """A provider of which any thread gets a clone of its own."""
+class _Copy:
+    """A provider's clone that one thread at a time may use.
+
+    One clone for good, not one a read: the bindings mistake a clone for an earlier one that stood
+    at the same place in memory, and then call it deleted.
+    """
 
     def __init__(self, provider: QgsRasterDataProvider) -> None:
-        self._provider = _cloned(provider)
+        self._provider = provider.clone()
+        # The bindings forget that the caller owns a provider's clone; of renderers they know it.
+        sip.transferback(self._provider)
         # Otherwise the provider may smooth between pixels, as the layer's settings say.
         self._provider.enableProviderResampling(False)
         self._lock = threading.Lock()
 
-    def another(self) -> QgsRasterDataProvider:
-        with self._lock:
-            return _cloned(self._provider)
+    def __enter__(self) -> QgsRasterDataProvider:
+        self._lock.acquire()
+        return self._provider
 
-
-def _cloned(provider: QgsRasterDataProvider) -> QgsRasterDataProvider:
-    """A clone that goes, and closes its file, with the last Python reference to it.
-
-    The bindings forget that the caller owns a provider's clone; of renderers they know it.
-    """
-    clone = provider.clone()
-    sip.transferback(clone)
-    return clone
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 def _block(

@@ -388,3 +388,18 @@ def test_a_cancelled_reading_is_cancelled(tmp_path):
     feedback.cancel()
     with pytest.raises(Cancelled):
         pictures.read(pictures.grid.whole, feedback)
+
+
+def test_layers_that_come_and_go_are_read_in_threads(shared_data: Path) -> None:
+    """The bindings once took the provider of a new layer for that of one that was gone."""
+    path = str(shared_data / "denmark" / "s2_rgb.tif")
+    window = Window(20, 20, 64, 64)
+    wanted = None
+    for _ in range(12):
+        layer = QgsRasterLayer(path, "one of many")
+        pictures = LayerPictures(layer, LayerLook(looks_of(layer)[0]))
+        del layer
+        with ThreadPoolExecutor(2) as pool:
+            images = [p.image for p in pool.map(pictures.read, [window] * 6)]
+        wanted = images[0] if wanted is None else wanted
+        assert all(np.array_equal(image, wanted) for image in images)
