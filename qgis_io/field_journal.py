@@ -11,6 +11,7 @@ import json
 import os
 import uuid
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -231,11 +232,7 @@ class FieldJournal:
     def _delete(self, watch: _Watch, more: str = "") -> None:
         if self._file is None:
             return
-        where = f"layer_id = {_quoted(watch.layer_id)}{more}"
-        gdal.ErrorReset()
-        self._file.ExecuteSQL(f"DELETE FROM {_TABLE} WHERE {where}")  # nosec B608 - quoted
-        if gdal.GetLastErrorType() >= gdal.CE_Failure:
-            raise OSError(gdal.GetLastErrorMsg())
+        _delete_rows(self._file, watch.layer_id, more)
 
     def _table(self) -> ogr.Layer:
         """The open table; the file is made with the first row.
@@ -291,8 +288,8 @@ class FieldJournal:
             file = gdal.OpenEx(str(entry.path), gdal.OF_VECTOR | gdal.OF_UPDATE)
             if file is None:
                 return
-            where = f"layer_id = {_quoted(entry.layer_id)}"
-            file.ExecuteSQL(f"DELETE FROM {_TABLE} WHERE {where}")
+            with suppress(OSError):  # then it is offered once more
+                _delete_rows(file, entry.layer_id)
             empty = file.GetLayer(0).GetFeatureCount() == 0
             del file
         if empty:
@@ -314,6 +311,21 @@ def _new_file(path: Path) -> gdal.Dataset:
     if opened is None:
         raise OSError(gdal.GetLastErrorMsg())
     return opened
+
+
+def _delete_rows(file: gdal.Dataset, layer_id: str, more: str = "") -> None:
+    """Delete the rows of a layer.
+
+    :param more: a further condition on them, from " AND" on.
+    :raises OSError: it cannot be done.
+    """
+    gdal.ErrorReset()
+    # The id is quoted, and what comes with it is made of numbers.
+    file.ExecuteSQL(  # nosec B608
+        f"DELETE FROM {_TABLE} WHERE layer_id = {_quoted(layer_id)}{more}"
+    )
+    if gdal.GetLastErrorType() >= gdal.CE_Failure:
+        raise OSError(gdal.GetLastErrorMsg())
 
 
 def _check(code: int) -> None:

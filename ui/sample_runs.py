@@ -186,7 +186,7 @@ def _summary(results: Dict[str, Any]) -> str:
 
 def open_dialog(algorithm: str, parameters: Dict[str, Any], project: QgsProject) -> None:
     """Show the same call as the dialog of the algorithm, which takes layers of the project."""
-    import processing
+    from qgis import processing
 
     shown = {}
     for name, value in parameters.items():
