@@ -321,8 +321,8 @@ def _delete_rows(file: gdal.Dataset, layer_id: str, more: str = "") -> None:
     """
     gdal.ErrorReset()
     # The id is quoted, and what comes with it is made of numbers.
-    file.ExecuteSQL(  # nosec B608
-        f"DELETE FROM {_TABLE} WHERE layer_id = {_quoted(layer_id)}{more}"
+    file.ExecuteSQL(
+        f"DELETE FROM {_TABLE} WHERE layer_id = {_quoted(layer_id)}{more}"  # nosec B608
     )
     if gdal.GetLastErrorType() >= gdal.CE_Failure:
         raise OSError(gdal.GetLastErrorMsg())
