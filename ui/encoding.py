@@ -15,10 +15,8 @@ from ..core.imagery.grid import Window
 from ..models.segmenters.embedding_store import EmbeddingStore, store_key
 from ..qgis_io.layer_pictures import LayerPictures
 from ..qgis_io.texts import tr
+from .background_task import PATIENCE
 from .engines import Engine
-
-_PATIENCE = 10_000
-"""Milliseconds to wait for a task when the plugin is unloaded."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +176,7 @@ class WindowEncoder(QObject):
         self.cancel()
         self._view = None
         for task in list(self._retired.values()):
-            task.waitForFinished(_PATIENCE)
+            task.waitForFinished(PATIENCE)
 
     def _start(self) -> None:
         if self._task is not None:

@@ -29,19 +29,17 @@ from ..qgis_io.field_layers import (
     style_by_class,
 )
 from ..qgis_io.texts import tr
+from .background_task import PATIENCE, BackgroundTask
 from .crop_classes import CropClass, CropClasses
 from .dock import FurrowDock
 from .field_editing import FieldEditor, Mode
 from .labelling import ShownField
 from .messages import Messages
-from .season_reading import SeasonTask
 
 _SETTLE = 200
 """Milliseconds without an edit before the totals are counted again."""
 _FEW = 1000
 """So many fields are counted at once, in less than a tenth of a second; more in the background."""
-_PATIENCE = 10_000
-"""Milliseconds to wait for a count when the plugin is unloaded."""
 _MADE = "furrow/made"
 """Marks layers that Furrow made: only those get the colours of the classes."""
 
@@ -72,7 +70,7 @@ class FieldKeeping(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_SETTLE)
         self._timer.timeout.connect(self._count)
-        self._counting: Optional[SeasonTask] = None
+        self._counting: Optional[BackgroundTask] = None
         self._outdated = False
         self._gone = threading.Event()
         dock.target_changed.connect(self.set_target)
@@ -185,7 +183,7 @@ class FieldKeeping(QObject):
         self._gone.set()
         if self._counting is not None:
             self._counting.cancel()
-            self._counting.waitForFinished(_PATIENCE)
+            self._counting.waitForFinished(PATIENCE)
         self.editor.forget_target()
 
     def _take_up(self, layer: QgsVectorLayer) -> None:
@@ -240,7 +238,7 @@ class FieldKeeping(QObject):
             self._dock.set_totals(class_totals(layer, mapping, context))
         else:
             source = QgsVectorLayerFeatureSource(layer)
-            self._counting = SeasonTask(
+            self._counting = BackgroundTask(
                 tr("Furrow: counting fields"),
                 lambda monitor: class_totals(_Stoppable(source, monitor), mapping, context),
                 self._gone,
@@ -248,7 +246,7 @@ class FieldKeeping(QObject):
             self._counting.ended.connect(self._on_counted)
             QgsApplication.taskManager().addTask(self._counting)
 
-    def _on_counted(self, task: SeasonTask) -> None:
+    def _on_counted(self, task: BackgroundTask) -> None:
         self._counting = None
         if self._gone.is_set():
             return

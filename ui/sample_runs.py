@@ -22,10 +22,9 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from ..core.errors import FurrowError, ParameterError
 from ..qgis_io.compat import is_null
 from ..qgis_io.texts import tr
+from .background_task import PATIENCE
 from .messages import Messages
 
-_PATIENCE = 10_000
-"""Milliseconds to wait for a run when the plugin is unloaded."""
 GENERATE, CLEAN = "furrow:generatesamples", "furrow:cleansamples"
 _INSIDE = 0.01
 """How exactly the innermost point of a field is looked for, as a share of the field's extent."""
@@ -157,7 +156,7 @@ class SampleRun(QObject):
         # Where waiting is not enough the task, which goes on, keeps alive what it works with.
         task.kept = self._context, self._feedback, self._parameters
         task.cancel()
-        task.waitForFinished(_PATIENCE)
+        task.waitForFinished(PATIENCE)
 
     def _on_executed(self, worked: bool, results: Dict[str, Any]) -> None:
         self._task = None

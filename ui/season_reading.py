@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import threading
-import traceback
 from collections import OrderedDict, deque
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from qgis.core import (
-    Qgis,
     QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsGeometry,
-    QgsTask,
 )
 from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
-from ..core.errors import Cancelled, FurrowError
+from ..core.errors import FurrowError
 from ..core.imagery.indices import Index, parse_index
 from ..core.imagery.series import Series, open_series
 from ..core.monitor import Monitor
 from ..core.samples.seasons import FieldSeason, class_season
 from ..qgis_io.texts import tr
+from .background_task import PATIENCE, BackgroundTask, sentence_of
 from .season_fields import FieldPixels, Reading, place_field, read_fields
 
-_TAG = "Furrow"
 _HOVER = 150
 """Milliseconds that a field must stay before it is read."""
 _KEPT = 256
@@ -37,10 +32,6 @@ _CLASS_FIELDS = 48
 """The latest fields of a class that make its median."""
 _AT_ONCE = 8
 """Fields of a class that one task reads: few, so that a field under the cursor waits little."""
-_PATIENCE = 10_000
-"""Milliseconds to wait for a task when the plugin is unloaded."""
-_PARAMETER = re.compile(r"^[A-Z_]+: ")
-"""What errors begin with that name a parameter of an algorithm."""
 
 
 @dataclass(frozen=True)
@@ -55,55 +46,6 @@ class Wanted:
     """Of the class, #rrggbb."""
     image_date: Optional[dt.date]
     """Of the image on which the field was clicked."""
-
-
-class SeasonTask(QgsTask):
-    """Runs a function of plain data in the background."""
-
-    ended = pyqtSignal(object)
-    """Itself, on the main thread, however it ended."""
-
-    def __init__(
-        self, title: str, work: Callable[[Monitor], object], gone: threading.Event
-    ) -> None:
-        """:param gone: set when nobody waits for the result any more."""
-        super().__init__(title, QgsTask.Flag.CanCancel)
-        self._work, self._gone = work, gone
-        self.result: object = None
-        """What the function returned; None where it was cancelled or failed."""
-        self.trouble = ""
-        """One sentence where it failed."""
-
-    def run(self) -> bool:
-        """Called by QGIS in a thread of its own; no exception may leave it."""
-        monitor = Monitor(self._stopped, lambda share: self.setProgress(100 * share))
-        with ThreadPoolExecutor(1) as pool:  # the future keeps whatever is raised
-            job = pool.submit(self._work, monitor)
-            error = job.exception()
-        if error is None:
-            self.result = job.result()
-        elif not isinstance(error, Cancelled):
-            self.trouble = sentence_of(error)
-        return error is None
-
-    def finished(self, result: bool) -> None:
-        """Called by QGIS on the main thread."""
-        self.ended.emit(self)
-
-    def _stopped(self) -> bool:
-        return self.isCanceled() or self._gone.is_set()
-
-
-def sentence_of(error: BaseException) -> str:
-    """An error as one sentence; of one that should not be, the log gets all."""
-    if isinstance(error, FurrowError):
-        text = _PARAMETER.sub("", str(error))
-        return text[:1].upper() + text[1:]
-    lines = traceback.format_exception(type(error), error, error.__traceback__)
-    QgsApplication.messageLog().logMessage("".join(lines), _TAG, Qgis.MessageLevel.Critical)
-    return tr("The season cannot be read ({}); the log of messages says more.").format(
-        type(error).__name__
-    )
 
 
 class SeasonReader(QObject):
@@ -129,8 +71,8 @@ class SeasonReader(QObject):
         self._cache: OrderedDict[FieldPixels, Union[Reading, str]] = OrderedDict()
         self._class_of: List[FieldSeason] = []
         self._class_season: Optional[FieldSeason] = None
-        self._task: Optional[SeasonTask] = None
-        self._take: Callable[[SeasonTask], None] = lambda task: None
+        self._task: Optional[BackgroundTask] = None
+        self._take: Callable[[BackgroundTask], None] = lambda task: None
         self._awake = self._interrupted = self._closed = False
         self._gone = gone = threading.Event()
         self.destroyed.connect(lambda *_: gone.set())
@@ -210,7 +152,7 @@ class SeasonReader(QObject):
         self._gone.set()
         if self._task is not None:
             self._task.cancel()
-            self._task.waitForFinished(_PATIENCE)
+            self._task.waitForFinished(PATIENCE)
 
     def _place(self) -> None:
         wanted, self.pixels = self.wanted, None
@@ -274,14 +216,14 @@ class SeasonReader(QObject):
         )
 
     def _start(
-        self, title: str, work: Callable[[Monitor], object], take: Callable[[SeasonTask], None]
+        self, title: str, work: Callable[[Monitor], object], take: Callable[[BackgroundTask], None]
     ) -> None:
-        task = SeasonTask(title, work, self._gone)
+        task = BackgroundTask(title, work, self._gone)
         task.ended.connect(self._on_ended)
         self._task, self._take, self._interrupted = task, take, False
         QgsApplication.taskManager().addTask(task)
 
-    def _on_ended(self, task: SeasonTask) -> None:
+    def _on_ended(self, task: BackgroundTask) -> None:
         if task is not self._task:
             return
         self._task = None
@@ -292,13 +234,13 @@ class SeasonReader(QObject):
         self._advance()
         self.changed.emit()
 
-    def _on_opened(self, task: SeasonTask) -> None:
+    def _on_opened(self, task: BackgroundTask) -> None:
         self.series = task.result
         if self.series is None:
             self._fail(task.trouble or tr("Opening the series was cancelled."))
         self._place()
 
-    def _on_read(self, task: SeasonTask, fields: List[FieldPixels]) -> None:
+    def _on_read(self, task: BackgroundTask, fields: List[FieldPixels]) -> None:
         if task.result is None:
             trouble = task.trouble or tr("Reading the season was cancelled.")
             self._cache.update((pixels, trouble) for pixels in fields)

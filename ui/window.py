@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Optional
 
 from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import QObject, Qt
-from qgis.PyQt.QtGui import QIcon
 from qgis.PyQt.QtWidgets import QAction
 
 from ..models.segmenters.embedding_store import EmbeddingStore
 from ..qgis_io.field_journal import FieldJournal
 from ..qgis_io.texts import tr
+from .form_help import own_icon
 from .preferences import cache_path, read_preferences
 from .settings_page import SettingsFactory
 from .workplace import Workplace, journal_folder
-
-_ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
 
 
 class FurrowWindow(QObject):
@@ -57,7 +54,7 @@ class FurrowWindow(QObject):
         self.deleteLater()
 
     def _make_action(self) -> QAction:
-        action = QAction(QIcon(str(_ICON)), tr("Click fields with Furrow"), self)
+        action = QAction(own_icon("furrow"), tr("Click fields with Furrow"), self)
         action.setObjectName("FurrowDockAction")
         action.setCheckable(True)
         action.toggled.connect(self.show_dock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, List
 
 import numpy as np
 import pytest
@@ -17,27 +17,16 @@ from qgis.core import (
     QgsRectangle,
 )
 from qgis.gui import QgsMapCanvas
-from qgis.PyQt.QtCore import QEventLoop, QPoint, Qt, QTimer
+from qgis.PyQt.QtCore import QPoint, Qt
 from qgis.PyQt.QtTest import QTest
 
 from furrow.models.segmenters.embedding_store import EmbeddingStore
 from furrow.qgis_io.layer_pictures import LayerLook, LayerPictures, looks_of
+from furrow.tests.ui.waiting import wait_until
 from furrow.ui.encoding import View, WindowEncoder
 from furrow.ui.engines import Engine
 from furrow.ui.field_tool import FieldTool
 from furrow.ui.labelling import Labelling, ShownField
-
-SECONDS = 20
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Run the event loop until something is so."""
-    loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: condition() and loop.quit())
-    timer.start(5)
-    QTimer.singleShot(int(1000 * seconds), loop.quit)
-    loop.exec()
-    assert condition(), "waited in vain"
 
 
 class Bench:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, List
 
 import pytest
 from qgis.core import (
@@ -15,9 +15,9 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsMessageBar
-from qgis.PyQt.QtCore import QEventLoop, QTimer
 
 from furrow.core.errors import ParameterError
+from furrow.tests.ui.waiting import wait_until
 from furrow.ui.messages import Messages
 from furrow.ui.sample_runs import (
     CLEAN,
@@ -28,17 +28,6 @@ from furrow.ui.sample_runs import (
     parameters_of,
     reference_points,
 )
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    """Run the event loop until something is so."""
-    loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: condition() and loop.quit())
-    timer.start(5)
-    QTimer.singleShot(int(1000 * seconds), loop.quit)
-    loop.exec()
-    timer.stop()
-    assert condition(), "waited in vain"
 
 
 def fields_layer(shapes: List[Any], crs: str = "EPSG:32633") -> QgsVectorLayer:

@@ -33,9 +33,9 @@ from furrow.core.samples.profiles import read_profiles
 from furrow.qgis_io.shapes import polygon_of
 from furrow.tests.core.series_files import day, shorten, write_dates, write_image
 from furrow.ui import season_reading
+from furrow.ui.background_task import BackgroundTask
 from furrow.ui.season_fields import FieldPixels, Reading, cut_field, place_field
 from furrow.ui.season_panel import SeasonPanel
-from furrow.ui.season_reading import SeasonTask
 
 SIDE = 40
 DAYS = range(60, 320, 20)
@@ -538,8 +538,8 @@ def test_no_exception_leaves_a_task(qgis_app: Any):
     logged: list[str] = []
     log = QgsApplication.messageLog()
     log.messageReceived.connect(lambda text, tag, level: logged.append(text))
-    ended: list[SeasonTask] = []
-    task = SeasonTask("broken", broken, threading.Event())
+    ended: list[BackgroundTask] = []
+    task = BackgroundTask("broken", broken, threading.Event())
     task.ended.connect(ended.append)
     QgsApplication.taskManager().addTask(task)
     assert wait(lambda: bool(ended))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, List
 
 import numpy as np
 import pytest
@@ -24,11 +24,9 @@ from qgis.gui import QgsMapCanvas, QgsMapToolPan, QgsMessageBar
 from qgis.PyQt.QtCore import (
     QCoreApplication,
     QEvent,
-    QEventLoop,
     QModelIndex,
     QObject,
     Qt,
-    QTimer,
     pyqtSignal,
 )
 from qgis.PyQt.QtTest import QTest
@@ -37,6 +35,7 @@ from qgis.PyQt.QtWidgets import QDockWidget, QMainWindow, QMenu, QPushButton, QT
 from furrow.qgis_io.field_journal import FieldJournal
 from furrow.qgis_io.field_layers import new_geopackage_layer, new_memory_layer
 from furrow.tests.core.series_files import shorten, write_image
+from furrow.tests.ui.waiting import wait_until
 from furrow.ui.class_table import FIELDS
 from furrow.ui.crop_classes import CropClass
 from furrow.ui.encoding import View
@@ -44,19 +43,6 @@ from furrow.ui.engines import Engine
 from furrow.ui.preferences import KEY, SCOPE, Preferences, read_project
 from furrow.ui.window import FurrowWindow
 from furrow.ui.workplace import Workplace
-
-SECONDS = 20
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
-    """Run the event loop until something is so."""
-    loop, timer = QEventLoop(), QTimer()
-    timer.timeout.connect(lambda: condition() and loop.quit())
-    timer.start(5)
-    QTimer.singleShot(int(1000 * seconds), loop.quit)
-    loop.exec()
-    timer.stop()
-    assert condition(), "waited in vain"
 
 
 def settle() -> None:
