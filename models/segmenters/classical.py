@@ -23,7 +23,7 @@ from .odds import chance, log_odds
 from .region_choice import MASKS_PER_PROMPT, SCALES, Candidates, View, candidates, pack, three
 from .region_tree import Tuning, grow
 
-EMBEDDING_VERSION = 1
+EMBEDDING_VERSION = 2
 """To be raised with every change of what `encode` gives for the same image, here or in
 `region_tree.py` and `region_choice.py`: embeddings that users keep on disk are then made again."""
 CALIBRATION = (-0.50, 0.60)
@@ -43,6 +43,9 @@ _BOX_MARGIN = 1.0
 """Pixels by which a mask may exceed the box."""
 _HALF_SMOOTHING = 0.8
 """Like :attr:`.region_tree.Tuning.smoothing`, in pixels of the half-size picture."""
+_LARGE = 600
+"""Images with a longer side, in pixels, are looked at at half their size: such windows are for
+fields that do not fit into smaller ones, and trees of a million pixels take four seconds."""
 _EVERYWHERE = (slice(None), slice(None))
 _OPENED_PIXELS = 40
 """Masks from this size on lose spurs one or two pixels wide: along roads and field margins."""
@@ -222,6 +225,22 @@ def _halved(image: np.ndarray) -> np.ndarray:
     return (blocks.mean(axis=(1, 3), dtype=np.float32) + 0.5).astype(np.uint8)
 
 
+def _is_large(shape: Tuple[int, int]) -> bool:
+    return max(shape) > _LARGE
+
+
+def _halfway(prompt: Prompts) -> Prompts:
+    """A prompt on the halved image."""
+    box = None if prompt.box is None else prompt.box / 2
+    return Prompts(prompt.points / 2, prompt.foreground, box)
+
+
+def _doubled(masks: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
+    """(m, h, w) bool of the halved image -> (m, H, W) bool of the image."""
+    whole = masks.repeat(2, axis=1).repeat(2, axis=2)
+    return whole[:, : shape[0], : shape[1]]
+
+
 class ClassicalSegmenter:
     """Merge-tree segmentation; fulfils :class:`furrow.core.fields.segmenter.Segmenter`."""
 
@@ -237,10 +256,11 @@ class ClassicalSegmenter:
         :param image: (H, W, 3) uint8, never changed.
         """
         check_picture(image)
-        shape = image.shape[:2]
-        fine = pack(grow(image, self._tuning), SCALES[0], shape)
-        coarse = pack(grow(_halved(image), self._half_tuning), SCALES[1], shape)
-        return Embedding(self.id, shape, {**fine, **coarse})
+        seen = _halved(image) if _is_large(image.shape[:2]) else image
+        shape = seen.shape[:2]
+        fine = pack(grow(seen, self._tuning), SCALES[0], shape)
+        coarse = pack(grow(_halved(seen), self._half_tuning), SCALES[1], shape)
+        return Embedding(self.id, image.shape[:2], {**fine, **coarse})
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
         """Three nested masks for each prompt.
@@ -250,6 +270,9 @@ class ClassicalSegmenter:
         """
         masks = np.zeros((len(prompts), MASKS_PER_PROMPT, *embedding.shape), dtype=bool)
         scores = np.zeros((len(prompts), MASKS_PER_PROMPT), dtype=np.float32)
+        large = _is_large(embedding.shape)
         for index, prompt in enumerate(prompts):
-            masks[index], scores[index] = _Answer(embedding.data, prompt).masks()
+            seen = _halfway(prompt) if large else prompt
+            found, scores[index] = _Answer(embedding.data, seen).masks()
+            masks[index] = _doubled(found, embedding.shape) if large else found
         return Masks(masks, scores)

@@ -249,3 +249,17 @@ def test_shifting_the_image_shifts_the_field(engine):
 def test_a_wrong_image_is_refused(engine, image):
     with pytest.raises(ValueError, match="uint8"):
         engine.encode(image)
+
+
+def test_large_images_are_looked_at_at_half_their_size():
+    image, labels = landscape(701)
+    engine = ClassicalSegmenter()
+    embedding = engine.encode(image[:, :-2])
+    assert embedding.shape == (701, 699)
+    x, y = middle(labels == 2)
+    top, left, right = 2, 235, 465
+    asked = [Prompts.click(x, y), prompts([], [], (left, top, right, 349))]
+    found = engine.predict(embedding, asked)
+    assert found.masks.shape == (2, 3, 701, 699)
+    for masks in found.masks:
+        assert max(iou(mask, labels[:, :-2] == 2) for mask in masks) > 0.97
