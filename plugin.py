@@ -9,6 +9,7 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 
 from .algorithms.provider import FurrowProvider
+from .qgis_io.message_log import MessageLogHandler, start_logging, stop_logging
 
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
@@ -27,10 +28,12 @@ class FurrowPlugin:
         self._provider: Optional[FurrowProvider] = None
         self._window: Optional[FurrowWindow] = None
         self._translator = _install_translator()
+        self._log: Optional[MessageLogHandler] = None
 
     def initProcessing(self) -> None:
         """Register the algorithms; `qgis_process` calls this alone, without `initGui`."""
         if self._provider is None:
+            self._log = start_logging()
             self._provider = FurrowProvider()
             QgsApplication.processingRegistry().addProvider(self._provider)
 
@@ -56,6 +59,9 @@ class FurrowPlugin:
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None
+        if self._log is not None:
+            stop_logging(self._log)
+            self._log = None
         if self._translator is not None:
             QCoreApplication.removeTranslator(self._translator)
             self._translator = None
