@@ -20,7 +20,7 @@ XVFB         := xvfb-run -a -s "-screen 0 1400x900x24"
 HEADLESS     := QT_QPA_PLATFORM=offscreen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system link demo test run lint bench bench-segmenters train-field-model test-training scene-sheet package deploy translations clean
+.PHONY: help setup system link demo test run lint bench bench-segmenters train-field-model test-models scene-sheet package deploy translations clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -54,13 +54,18 @@ endef
 	@$(PY) -m pip install -q --no-input --disable-pip-version-check -c constraints.txt -r requirements-dev.txt
 	@touch $@
 
+.venv/.worker: .venv/.done requirements-worker.txt requirements-worker-nodeps.txt
+	@$(PY) -m pip install -q --no-input --disable-pip-version-check -c constraints.txt -r requirements-worker.txt
+	@$(PY) -m pip install -q --no-input --disable-pip-version-check -c constraints.txt --no-deps -r requirements-worker-nodeps.txt
+	@touch $@
+
 link:
 	@mkdir -p build/plugins build/profile; mkdir -p -m 700 "$$XDG_RUNTIME_DIR" 2>/dev/null || true; ln -sfn ../.. build/plugins/$(NAME)
 
 demo: setup ## make a scene, generate samples with QGIS, print a table (DATA=folder CLASS_FIELD=name: your own data)
 	@$(HEADLESS) $(PY) demo/run_demo.py build/demo $(if $(DATA),--data "$(DATA)") $(if $(CLASS_FIELD),--class-field "$(CLASS_FIELD)") </dev/null
 
-test: setup ## run all tests: plain Python, QGIS without a window, QGIS under Xvfb
+test: setup .venv/.worker ## run all tests: plain Python, torch, QGIS without a window, QGIS under Xvfb
 	@$(HEADLESS) $(PY) -m pytest $(PYTEST_ARGS) </dev/null
 
 run: setup ## open QGIS with the plugin and the demo's results (without a display: a picture of it)
@@ -95,11 +100,7 @@ RUN      ?= build/field-model
 START    ?= models/training/field_network.npz
 TRAIN    ?= --steps 6000
 
-.venv/.training: .venv/.done requirements-training.txt
-	@$(PY) -m pip install -q --no-input --disable-pip-version-check -c constraints.txt -r requirements-training.txt
-	@touch $@
-
-train-field-model: setup .venv/.training ## train the field model, or go on with it (TRAIN="--steps N --rate R"; START= from nothing)
+train-field-model: setup .venv/.worker ## train the field model, or go on with it (TRAIN="--steps N --rate R"; START= from nothing)
 	@$(TRAINING) scenes $(RUN)/scenes </dev/null
 	@$(TRAINING) train $(RUN) --scenes $(RUN)/scenes $(if $(START),--start $(START)) $(TRAIN) </dev/null
 	@$(TRAINING) export $(RUN) --output $(RUN)/weights </dev/null
@@ -107,10 +108,11 @@ train-field-model: setup .venv/.training ## train the field model, or go on with
 	@$(TRAINING) rank $(RUN)/weights --scenes $(RUN)/fresh </dev/null
 	@echo "The model is in $(RUN)/weights; copy its furrow-field-* files to models/weights when make bench-segmenters likes it."
 
-test-training: setup .venv/.training ## run the tests of the training, which need torch
-	@$(HEADLESS) $(PY) -m pytest tests/models/training $(PYTEST_ARGS) </dev/null
+test-models: setup .venv/.worker ## run the cases of the Segment Anything models on real files (MODELS=folder)
+	@test -n "$(MODELS)" || { echo "Say where the files are: make test-models MODELS=folder" >&2; exit 1; }
+	@FURROW_MODELS="$(abspath $(MODELS))" $(HEADLESS) $(PY) -m pytest -s tests/models/worker/test_real_files.py $(PYTEST_ARGS) </dev/null
 
-scene-sheet: setup .venv/.training ## draw scenes that the field model is trained on beside their truth
+scene-sheet: setup .venv/.worker ## draw scenes that the field model is trained on beside their truth
 	@$(TRAINING) sheet build/scenes.png </dev/null && echo "See build/scenes.png"
 
 package: setup ## write build/furrow.zip from the last commit, ready for plugins.qgis.org

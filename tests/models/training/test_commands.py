@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="training needs torch: make test-training")
-pytest.importorskip("onnx", reason="the export needs onnx: make test-training")
+pytest.importorskip("torch", reason="training needs torch: make test")
+pytest.importorskip("onnx", reason="the export needs onnx: make test")
 
 from matplotlib.image import imread
 

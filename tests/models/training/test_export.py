@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: make test-training")
-onnx = pytest.importorskip("onnx", reason="the export needs onnx: make test-training")
+torch = pytest.importorskip("torch", reason="training needs torch: make test")
+onnx = pytest.importorskip("onnx", reason="the export needs onnx: make test")
 
 from furrow.core.errors import ModelError  # noqa: E402
 from furrow.core.fields.segmenter import Prompts  # noqa: E402

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="training needs torch: make test-training")
+pytest.importorskip("torch", reason="training needs torch: make test")
 
 from furrow.models.segmenters.field_model import WEIGHTS
 from furrow.models.training.batches import Sources

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: make test-training")
+torch = pytest.importorskip("torch", reason="training needs torch: make test")
 
 from furrow.models.training.batches import BatchStream, Sources, inside_cells, make_batch
 from furrow.models.training.losses import by_question, losses, true_overlaps
