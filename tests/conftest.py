@@ -12,13 +12,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Callable
 
-import hypothesis  # noqa: F401 - its plugin would import it after QGIS has ended, which crashes
+import hypothesis  # here, because its plugin would import it after QGIS has ended, which crashes
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = "furrow"
 PROCESSING = Path("/usr/share/qgis/python/plugins")
 """Where Debian keeps QGIS' own plugins; pytest-qgis finds it elsewhere."""
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile(
+    "furrow", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("furrow")
 
 
 def _prepare_environment() -> None:

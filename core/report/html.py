@@ -71,7 +71,7 @@ def render(report: SampleReport, labels: Labels | None = None) -> str:
     colours = class_colours(report)
     cards = make_cards(report, labels, colours)
     return (
-        _environment()
+        environment()
         .get_template("sample_report.html.j2")
         .render(
             report=report,
@@ -92,7 +92,8 @@ def render(report: SampleReport, labels: Labels | None = None) -> str:
 
 
 @lru_cache(maxsize=1)
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the templates are; whatever is put into them is escaped."""
     return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
