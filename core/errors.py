@@ -31,8 +31,24 @@ class ModelError(FurrowError):
     """A segmentation model is unknown, missing or cannot run here."""
 
 
+class WorkerError(ModelError):
+    """The process that runs a model cannot be started, has ended or does not answer."""
+
+
 class OutputError(FurrowError):
     """An output cannot be written."""
+
+
+class DownloadError(FurrowError):
+    """A file cannot be downloaded, or is not the one that was expected."""
+
+
+class ArchiveError(FurrowError):
+    """An archive cannot be unpacked, or must not be."""
+
+
+class DependencyError(FurrowError):
+    """A Python package that Furrow can use is missing, does not work, or cannot be installed."""
 
 
 class Cancelled(Exception):
