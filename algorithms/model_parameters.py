@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Tuple
 
 from qgis.core import QgsProcessingContext, QgsProcessingParameterFile
 
 from ..core.fields.masks import MaskRule
 from ..core.fields.segmenter import Segmenter
-from ..models.segmenters.registry import load, model_ids
+from ..models.segmenters.registry import Registry
+from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm
 from .series_parameters import Whole, choice, number
@@ -17,22 +18,34 @@ DEFAULT_RULE = MaskRule.BEST
 """Measures best on the real data (docs/benchmarks.md)."""
 
 
-def add_model(algorithm: FurrowAlgorithm) -> None:
-    """MODEL, MODEL_FILE, WINDOW and MASK_RULE."""
+def add_engine(algorithm: FurrowAlgorithm) -> None:
+    """MODEL and MODEL_FILE."""
+    ids = Registry(places()).ids()
     algorithm.add(
-        choice("MODEL", tr("Segmentation model"), model_ids(), model_ids()[0]),
+        choice("MODEL", tr("Segmentation model"), ids, ids[0]),
         tr(
             "Who finds the field around a point or in a box. furrow-field: the trained model that "
             "comes with Furrow; it needs the Python package onnxruntime and is the default where "
             "that is installed. furrow-field-fast: the same, a third of the time, less accurate. "
-            "classical: regions of even colour, nothing to install."
+            "classical: regions of even colour, nothing to install. The others, Segment Anything "
+            "and its kin, are downloaded in the model manager, which tells their sizes, licences "
+            "and what they need; models of your own come last."
         ),
     )
     algorithm.add(
         QgsProcessingParameterFile("MODEL_FILE", tr("Model file"), optional=True),
-        tr("A model of your own (.onnx or .pth) in place of MODEL."),
+        tr(
+            "A model of your own in place of MODEL: an ONNX pair (.onnx; the encoder or the "
+            "decoder, with the other one beside it) or a checkpoint of Segment Anything (.pth, .pt "
+            "or .safetensors)."
+        ),
         advanced=True,
     )
+
+
+def add_model(algorithm: FurrowAlgorithm) -> None:
+    """MODEL, MODEL_FILE, WINDOW and MASK_RULE."""
+    add_engine(algorithm)
     algorithm.add(
         number("WINDOW", tr("Window in pixels"), Whole, 200, 32, 1024),
         tr(
@@ -51,12 +64,37 @@ def add_model(algorithm: FurrowAlgorithm) -> None:
     )
 
 
+def check_model(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> None:
+    """Refuse a MODEL or MODEL_FILE that cannot run here; opens no model, so it takes no time.
+
+    :raises ModelError: a file or what runs it is missing.
+    """
+    Registry(places()).require(*_chosen(algorithm, parameters, context))
+
+
 def read_segmenter(
     algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
 ) -> Segmenter:
     """The engine behind MODEL or MODEL_FILE."""
-    return load(
-        algorithm.parameterAsEnumString(parameters, "MODEL", context) or model_ids()[0],
+    return Registry(places()).load(*_chosen(algorithm, parameters, context))
+
+
+def model_record(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Dict[str, str]:
+    """What the run record says of MODEL or MODEL_FILE."""
+    return Registry(places()).record(*_chosen(algorithm, parameters, context))
+
+
+def _chosen(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Tuple[str, Optional[str]]:
+    """MODEL and MODEL_FILE."""
+    model = algorithm.parameterAsEnumString(parameters, "MODEL", context)
+    return (
+        model or Registry(places()).ids()[0],
         algorithm.text(parameters, "MODEL_FILE", context) or None,
     )
 

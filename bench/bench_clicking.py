@@ -30,7 +30,8 @@ from segmenter_asking import correction  # noqa: E402
 from segmenter_sets import denmark  # noqa: E402
 
 from furrow.core.fields.segmenter import Prompts  # noqa: E402
-from furrow.models.segmenters.registry import model_ids  # noqa: E402
+from furrow.models.segmenters.registry import Registry  # noqa: E402
+from furrow.qgis_io import places as profile  # noqa: E402
 from furrow.ui.engines import Engine  # noqa: E402
 
 GOOD, MOST_CLICKS = 0.8, 5
@@ -205,11 +206,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parts = ["first", "quality", "speed", "session", "heart", "large"]
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", default=model_ids()[0])
+    parser.add_argument("--model", help="default: that of the registry")
     parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     given = parser.parse_args()
     application = QgsApplication([], True)
     application.initQgis()
+    given.model = given.model or Registry(profile.places()).ids()[0]
     print(f"Clicking with {given.model}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         measure(given, Path(folder))

@@ -2,8 +2,9 @@
 
     python bench/bench_segmenters.py [--engine ID ...] [--data ../shared/data] [--out FOLDER]
 
-All engines of the registry are measured on the sets of segmenter_sets.py: mean IoU of the mask
-with the highest score unless a line says otherwise. The constants of the classical engine were
+The engines that ship with Furrow are measured on the sets of segmenter_sets.py, others where
+--engine names them and their files are in build/places/models: mean IoU of the mask with the
+highest score unless a line says otherwise. The constants of the classical engine were
 fitted on Denmark left of column 113, NAIP 1-22 and Ontario 1921 and 1924; the field model is
 trained on the same part of Denmark, NAIP 1-22 and generated scenes of other seeds. Figures on
 Denmark left and on all of Denmark are told apart, at the end of the table.
@@ -36,13 +37,13 @@ from segmenter_sets import (  # noqa: E402
     AbsentError,
     LabelledSet,
 )
-from segmenter_speed import measure  # noqa: E402
+from segmenter_speed import PLACES, measure  # noqa: E402
 from segmenter_stability import few, stability  # noqa: E402
 from segmenter_table import Report, table, write_json  # noqa: E402
 
 from furrow.core.errors import FurrowError  # noqa: E402
 from furrow.core.fields.segmenter import Segmenter  # noqa: E402
-from furrow.models.segmenters import registry  # noqa: E402
+from furrow.models.segmenters.registry import Registry  # noqa: E402
 
 SIZES_OF = (DENMARK_RIGHT, NAIP)
 STABILITY_SETS = ("denmark", "ontario", "naip")
@@ -66,7 +67,7 @@ def read_sets(data: Path, skipped: List[str]) -> List[LabelledSet]:
 
 def load_engines(ids: Sequence[str], skipped: List[str]) -> Dict[str, Segmenter]:
     """The engines that run here; `skipped` gains a line for each of the others."""
-    engines = {}
+    registry, engines = Registry(PLACES), {}
     for model_id in ids:
         try:
             engine = registry.load(model_id)
@@ -119,7 +120,8 @@ def _clicks(answers: Dict[str, Answers], groups: Sequence[str]) -> Tuple[Answer,
 def main(arguments: Optional[Sequence[str]] = None) -> None:
     """Read the arguments, measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--engine", action="append", choices=registry.model_ids())
+    registry = Registry(PLACES)
+    parser.add_argument("--engine", action="append", choices=registry.ids())
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--out", type=Path, default=ROOT / "build" / "bench")
     parser.add_argument("--no-speed", action="store_true", help="leave out speed and memory")
@@ -128,7 +130,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     skipped: List[str] = []
     sets = read_sets(options.data, skipped)
-    engines = load_engines(options.engine or registry.model_ids(), skipped)
+    here = [model_id for model_id in registry.ids() if registry.model(model_id).entry.shipped]
+    engines = load_engines(options.engine or here, skipped)
     for line in skipped:
         print(f"skipped: {line}")
     reports = [

@@ -27,8 +27,11 @@ if __name__ == "__main__":
     furrow_package.register()
 
 from furrow.core.fields.segmenter import Embedding, Prompts, Segmenter  # noqa: E402
-from furrow.models.segmenters import registry  # noqa: E402
+from furrow.core.places import Places  # noqa: E402
+from furrow.models.segmenters.registry import Registry  # noqa: E402
 
+PLACES = Places.under(Path(__file__).resolve().parents[1] / "build" / "places")
+"""Where models are looked for that do not ship: the benches have no profile."""
 THREADS = 2
 CLICKS = 100
 ENCODINGS = {256: 5, 512: 3, 1024: 1}
@@ -119,7 +122,7 @@ def _times(engine: Segmenter, image: np.ndarray, encodings: int) -> Tuple[float,
 def _run(engine_id: str, pictures: Dict[int, np.ndarray]) -> Dict[str, object]:
     """The largest picture first: nothing but the engine may have taken memory before."""
     imported = _memory()[0]
-    engine = registry.load(engine_id)
+    engine = Registry(PLACES).load(engine_id)
     # Some engines start their session with the first picture.
     engine.predict(engine.encode(pictures[256][:64, :64]), [Prompts.click(32, 32)])
     ready = _memory()[0]

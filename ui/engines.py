@@ -6,7 +6,8 @@ import threading
 from typing import Optional
 
 from ..core.fields.segmenter import Segmenter
-from ..models.segmenters.registry import fingerprint, load
+from ..models.segmenters.registry import Registry
+from ..qgis_io.places import places
 
 
 class Engine:
@@ -14,6 +15,7 @@ class Engine:
 
     def __init__(self, model_id: str) -> None:
         self.id = model_id
+        self._registry = Registry(places())
         self._lock = threading.Lock()
         self._segmenter: Optional[Segmenter] = None
         self._fingerprint = ""
@@ -30,8 +32,8 @@ class Engine:
         """
         with self._lock:
             if self._segmenter is None:
-                self._fingerprint = fingerprint(self.id)
-                self._segmenter = load(self.id)
+                self._fingerprint = self._registry.fingerprint(self.id)
+                self._segmenter = self._registry.load(self.id)
             return self._segmenter
 
     @property

@@ -15,9 +15,10 @@ from qgis.gui import QgsMapCanvas
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
-from ..core.errors import FurrowError
-from ..models.segmenters.registry import all_models, model_ids
+from ..core.errors import FurrowError, ModelError
+from ..models.segmenters.registry import Registry
 from ..qgis_io.layer_pictures import LayerLook, LayerPictures, Look, is_web, looks_of
+from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .encoding import View
 from .engines import Engine
@@ -37,7 +38,7 @@ class ImageChoice(QObject):
         self._canvas = canvas
         self._layer: Optional[QgsRasterLayer] = None
         self._look: Optional[LayerLook] = None
-        self._engine = Engine(model_ids()[0])
+        self._engine = Engine(_default_id())
 
     @property
     def layer(self) -> Optional[QgsRasterLayer]:
@@ -57,7 +58,15 @@ class ImageChoice(QObject):
     @property
     def ready(self) -> bool:
         """Whether the engine can run here."""
-        return any(model.id == self._engine.id and model.ready for model in all_models())
+        return not self.advice
+
+    @property
+    def advice(self) -> str:
+        """A sentence: what to do before the engine can run here; empty where it can."""
+        try:
+            return Registry(places()).model(self._engine.id).advice
+        except ModelError as error:
+            return str(error)
 
     def offered(self) -> List[Tuple[str, str]]:
         """Ids and titles of the looks that the image can offer, the best one first."""
@@ -86,7 +95,7 @@ class ImageChoice(QObject):
 
     def set_model(self, model_id: str) -> None:
         """Have another model segment; the empty id is the default."""
-        wanted = model_id or model_ids()[0]
+        wanted = model_id or _default_id()
         if wanted != self._engine.id:
             self._engine = Engine(wanted)
             self.changed.emit()
@@ -116,6 +125,10 @@ class ImageChoice(QObject):
 def _changes(layer: QgsRasterLayer) -> Tuple[Any, ...]:
     """The signals of a layer whose view is out of date."""
     return layer.crsChanged, layer.dataSourceChanged
+
+
+def _default_id() -> str:
+    return Registry(places()).ids()[0]
 
 
 def _title(look: Look) -> str:

@@ -12,7 +12,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from qgis.core import QgsApplication, QgsProject, QgsSettings
+from qgis.core import QgsProject, QgsSettings
+
+from ..core.places import Places
+from ..qgis_io.places import profile_folder
 
 PREFIX = "furrow/"
 SCOPE = "furrow"
@@ -101,7 +104,7 @@ def cache_path(preferences: Preferences) -> Path:
     """The folder of the encoded windows; it need not exist yet."""
     if preferences.cache_folder:
         return Path(preferences.cache_folder)
-    return Path(QgsApplication.qgisSettingsDirPath()) / "furrow" / "embeddings"
+    return Places.under(profile_folder()).embeddings
 
 
 def read_project(project: QgsProject) -> ProjectState:

@@ -9,7 +9,8 @@ from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactor
 from qgis.PyQt import uic
 from qgis.PyQt.QtWidgets import QAbstractSpinBox, QComboBox, QWidget
 
-from ..models.segmenters.registry import all_models
+from ..models.segmenters.registry import Registry
+from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .form_help import forbid_sideways_scrolling, own_icon
 from .preferences import LIMITS, Preferences, cache_path, read_preferences, write_preferences
@@ -80,7 +81,7 @@ class SettingsPage(QgsOptionsPageWidget):
             box.setRange(low, high)
             box.setClearValue(getattr(defaults, name))
         self.model_combo.addItem(tr("The best that can run here"), "")
-        for model in all_models():
+        for model in Registry(places()).models():
             self.model_combo.addItem(model.title, model.id)
         self.new_layer_combo.addItem(tr("temporary"), "memory")
         self.new_layer_combo.addItem(tr("in a GeoPackage"), "geopackage")

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 from qgis.core import (
-    QgsApplication,
     QgsCoordinateReferenceSystem,
     QgsGeometry,
     QgsProject,
@@ -18,8 +17,9 @@ from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, Qt, QTimer
 
 from ..models.segmenters.embedding_store import EmbeddingStore
-from ..models.segmenters.registry import Model, all_models, model_ids
+from ..models.segmenters.registry import Model, Registry
 from ..qgis_io.field_journal import FieldJournal
+from ..qgis_io.places import places, profile_folder
 from ..qgis_io.texts import tr
 from .crop_classes import CropClass, CropClasses
 from .dock import FurrowDock, ModelChoice
@@ -181,7 +181,7 @@ class Workplace(QObject):
             text = tr("Preparing the image: {} window(s) left").format(waiting)
             self.dock.set_engine_state(text, "working")
         elif not self.choice.ready:
-            self.dock.set_engine_state(_advice(), "missing")
+            self.dock.set_engine_state(self.choice.advice, "missing")
         elif self.choice.layer is None:
             self.dock.set_engine_state(tr("Choose an image."), "ready")
         else:
@@ -347,14 +347,15 @@ class Workplace(QObject):
 
 
 def model_choices() -> List[ModelChoice]:
-    """The models of the registry as the dock lists them, the default first."""
-    by_id = {model.id: model for model in all_models()}
-    return [_choice(by_id[model_id]) for model_id in model_ids()]
+    """The models of the registry as the dock lists them: the default first, then what can run."""
+    registry = Registry(places())
+    choices = [_choice(registry.model(model_id)) for model_id in registry.ids()]
+    return sorted(choices, key=lambda choice: not choice.ready)
 
 
 def journal_folder() -> Path:
     """Where unsaved fields are kept, in the user's profile."""
-    return Path(QgsApplication.qgisSettingsDirPath()) / "furrow" / "unsaved"
+    return profile_folder() / "unsaved"
 
 
 def _limits(preferences: Preferences) -> Tuple[Path, int, int]:
@@ -368,12 +369,6 @@ def _store(preferences: Preferences) -> EmbeddingStore:
 
 
 def _choice(model: Model) -> ModelChoice:
-    size = sum(path.stat().st_size for path in model.files if path.is_file()) / _MEGABYTE
-    return ModelChoice(
-        model.id, model.title, model.licence, size, model.ready, "" if model.ready else _advice()
-    )
-
-
-def _advice() -> str:
-    return tr("This model needs the Python package onnxruntime, which is not installed; choose "
-              "the model classical or install it.")  # fmt: skip
+    licence, size = model.licence, model.entry.bytes / _MEGABYTE
+    facts = tr("{name}: {limits}").format(name=licence.name, limits=licence.limits)
+    return ModelChoice(model.id, model.title, facts, size, model.ready, model.advice)

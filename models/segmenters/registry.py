@@ -5,145 +5,264 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Callable, Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Segmenter
+from ...core.places import Places
 from . import classical, field_model, onnx_session
+from .catalogue import Entry, Licence, read_catalogue
 from .classical import ClassicalSegmenter
-from .field_model import (
-    DECODER_FILE,
-    ENCODER_FILE,
-    FAST_ID,
-    MODEL_ID,
-    RANKER_FILE,
-    WEIGHTS,
-    FieldModelSegmenter,
-)
+from .field_model import FAST_ID, FieldModelSegmenter
+from .file_hash import file_hash
+from .model_folder import ModelFolder
+from .own_models import own_files
+
+_MEGABYTE, _GIGABYTE = 1e6, 1e9
+_GRAPHS = ("field", "onnx")
+"""Engines that run ONNX files."""
 
 
 @dataclass(frozen=True)
 class Model:
-    """One entry of the registry."""
+    """A model of the catalogue or of the user's, as it stands on this computer."""
 
-    id: str
-    title: str
-    licence: str
-    make: Callable[[], Segmenter]
-    files: Tuple[Path, ...] = ()
-    """ONNX files that it runs; those need onnxruntime."""
-    versions: Tuple[int, ...] = ()
-    """EMBEDDING_VERSION of every engine that has a part in its embeddings."""
+    entry: Entry
+    ready: bool
+    """Whether its files and what runs them are here; nothing was imported to find out."""
+    advice: str
+    """A sentence: what to do where it is not ready; else empty."""
 
     @property
-    def ready(self) -> bool:
-        """Whether what it needs is here; nothing is imported or opened to find out."""
-        present = all(path.is_file() for path in self.files)
-        return present and (not self.files or onnx_session.available())
+    def id(self) -> str:
+        """Stable: projects, scripts and run records hold it."""
+        return self.entry.id
+
+    @property
+    def title(self) -> str:
+        """What users read."""
+        return self.entry.title
+
+    @property
+    def licence(self) -> Licence:
+        """What the publisher allows."""
+        return self.entry.licence
 
 
-_KEPT_HASHES = 32
-_FIELD_MODEL_FILES = tuple(WEIGHTS / name for name in (ENCODER_FILE, DECODER_FILE, RANKER_FILE))
+@dataclass(frozen=True)
+class _Source:
+    """What a segmenter is made from."""
 
-_MODELS: Dict[str, Model] = {
-    MODEL_ID: Model(
-        MODEL_ID,
-        "Field model of Furrow",
-        "GPL-3.0-or-later, part of Furrow",
-        FieldModelSegmenter,
-        _FIELD_MODEL_FILES,
-        (field_model.EMBEDDING_VERSION, classical.EMBEDDING_VERSION),
-    ),
-    "classical": Model(
-        "classical",
-        "Classical regions",
-        "GPL-3.0-or-later, part of Furrow",
-        ClassicalSegmenter,
-        versions=(classical.EMBEDDING_VERSION,),
-    ),
-    FAST_ID: Model(
-        FAST_ID,
-        "Field model, fast",
-        "GPL-3.0-or-later, part of Furrow",
-        lambda: FieldModelSegmenter(thorough=False),
-        _FIELD_MODEL_FILES,
-        (field_model.EMBEDDING_VERSION,),
-    ),
-}
+    id: str
+    """Of the segmenter: of the model, or the name of the user's file."""
+    engine: str
+    files: Tuple[Path, ...]
+    """In the order of the entry: encoder, decoder, ... or the checkpoint."""
 
 
-def all_models() -> Tuple[Model, ...]:
-    """All models, those included that cannot run here."""
-    return tuple(_MODELS.values())
+class Registry:
+    """The models of the catalogue and the user's own. Cheap to make: make one when needed."""
+
+    def __init__(self, places: Places) -> None:
+        """Look which models there are; no model file is read.
+
+        :raises ModelError: the catalogue is damaged.
+        """
+        self.folder = ModelFolder(places.models)
+        """The files of the models."""
+        self._places = places
+        entries = (*read_catalogue(), *self.folder.own_entries())
+        self._entries: Dict[str, Entry] = {entry.id: entry for entry in entries}
+
+    @property
+    def troubles(self) -> Tuple[str, ...]:
+        """Sentences for the user: which models of their own cannot be used, and why."""
+        return self.folder.troubles
+
+    def models(self) -> Tuple[Model, ...]:
+        """All models in the order of the catalogue, the user's own last; not all can run here."""
+        return tuple(self._model(entry) for entry in self._entries.values())
+
+    def ids(self) -> Tuple[str, ...]:
+        """Ids of all models, the default one first.
+
+        The default is the catalogue's, or classical where that cannot run. Models that cannot run
+        here are listed too, because projects and scripts that were made elsewhere name them.
+        """
+        wanted = (entry for entry in self._entries.values() if entry.default)
+        default = next((entry.id for entry in wanted if not self._lack(entry)), "classical")
+        return (default, *(model_id for model_id in self._entries if model_id != default))
+
+    def model(self, model_id: str) -> Model:
+        """A model by its id.
+
+        :raises ModelError: there is no such model.
+        """
+        return self._model(self._known(model_id))
+
+    def require(self, model_id: str, model_file: Optional[str] = None) -> None:
+        """Refuse what cannot run here; model files are not read as a whole, so it takes no time.
+
+        :raises ModelError: unknown id, a file or what runs it is missing.
+        """
+        self._runnable(model_id, model_file)
+
+    def load(self, model_id: str, model_file: Optional[str] = None) -> Segmenter:
+        """The segmenter of a model, or of a file of the user's in place of it.
+
+        Files of the catalogue are compared with their SHA-256 when they are first used in a
+        session, which takes some seconds for the largest.
+
+        :param model_file: an ONNX file or a folder with a pair, or a checkpoint.
+        :raises ModelError: unknown id, a file or package is missing, a file is not the one that
+            was published, or no engine runs it.
+        """
+        source = self._runnable(model_id, model_file)
+        if not model_file:
+            self.folder.verify(self._known(model_id))
+        return self._open(source)
+
+    def fingerprint(self, model_id: str, model_file: Optional[str] = None) -> str:
+        """What an embedding of a model depends on besides the image: equal where embeddings may be.
+
+        The first call in a session reads the model's files; what runs them is not needed.
+
+        :return: SHA-256 in hexadecimal digits over id, EMBEDDING_VERSION and files.
+        :raises ModelError: unknown id, or a file is missing or not the one that was published.
+        """
+        return _fingerprint(self._verified(model_id, model_file))
+
+    def record(self, model_id: str, model_file: Optional[str] = None) -> Dict[str, str]:
+        """What a run record says of a model: id, fingerprint as sha256, SHA-256 by file name.
+
+        :raises ModelError: as for :meth:`fingerprint`.
+        """
+        source = self._verified(model_id, model_file)
+        hashes = {path.name: file_hash(path) for path in source.files}
+        return {"id": source.id, "sha256": _fingerprint(source), **hashes}
+
+    def _known(self, model_id: str) -> Entry:
+        """:raises ModelError: there is no such model."""
+        if model_id not in self._entries:
+            raise ModelError(
+                f"MODEL: there is no model '{model_id}'; choose one of {', '.join(self._entries)}."
+            )
+        return self._entries[model_id]
+
+    def _source(self, entry: Entry) -> _Source:
+        return _Source(entry.id, entry.engine, self.folder.paths_of(entry))
+
+    def _runnable(self, model_id: str, model_file: Optional[str]) -> _Source:
+        """:raises ModelError: it cannot run here, as far as can be told without reading files."""
+        if model_file:
+            source = _of_file(Path(model_file))
+            title, lack = f"MODEL_FILE: {source.id}", self._engine_lack(source.engine)
+        else:
+            entry = self._known(model_id)
+            source = self._source(entry)
+            title, lack = f"MODEL: {entry.title}", self._lack(entry)
+        if lack:
+            raise ModelError(f"{title} cannot run here; {lack}.")
+        return source
+
+    def _verified(self, model_id: str, model_file: Optional[str]) -> _Source:
+        """:raises ModelError: a file is missing, or not the one that was published."""
+        if model_file:
+            return _of_file(Path(model_file))
+        entry = self._known(model_id)
+        self.folder.verify(entry)
+        return self._source(entry)
+
+    def _open(self, source: _Source) -> Segmenter:
+        if source.engine == "classical":
+            return ClassicalSegmenter()
+        if source.engine == "field":
+            return FieldModelSegmenter(thorough=source.id != FAST_ID)
+        if source.engine == "onnx":
+            from . import onnx_segmenter
+
+            return onnx_segmenter.open_pair(source.files[0], source.files[1], source.id)
+        from . import torch_segmenter
+
+        return torch_segmenter.open_checkpoint(
+            source.files[0], source.id, self._places.environment
+        )
+
+    def _model(self, entry: Entry) -> Model:
+        lack = self._lack(entry)
+        return Model(entry, not lack, f"{lack[0].upper()}{lack[1:]}." if lack else "")
+
+    def _lack(self, entry: Entry) -> str:
+        """What the user has to do before a model can run; empty: nothing."""
+        wanted = [] if self.folder.present(entry) else [_to_get(entry)]
+        wanted.append(self._engine_lack(entry.engine))
+        return ", then ".join(filter(None, wanted))
+
+    def _engine_lack(self, engine: str) -> str:
+        """What the user has to do before files of an engine can run; empty: nothing."""
+        if engine in _GRAPHS and not onnx_session.available():
+            return (
+                "install the Python package onnxruntime with the dependency manager or choose the "
+                "model classical"
+            )
+        if engine == "torch" and not _environment_ready(self._places.environment):
+            return "install the environment of the heavy tools (torch) with the dependency manager"
+        return ""
 
 
-def model_ids() -> Tuple[str, ...]:
-    """Ids of all models, the default one first.
+def _environment_ready(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    from ..dependencies.environment import ready
 
-    The default is the first that can run here. The others are listed too, because models and
-    scripts that were made elsewhere name them.
-    """
-    default = next((model.id for model in _MODELS.values() if model.ready), "classical")
-    return (default, *(model_id for model_id in _MODELS if model_id != default))
+    return ready(folder)
 
 
-def load(model_id: str, model_file: Optional[str] = None) -> Segmenter:
-    """The segmenter behind a registry id, or behind a file of the user's.
+def _to_get(entry: Entry) -> str:
+    """What to do about files that are missing."""
+    if entry.shipped:
+        return "install Furrow again, because files of it are missing"
+    if entry.own:
+        return "add the model again in the model manager, because a file of it is missing"
+    size = _readable(entry.bytes)
+    if all(file.url for file in entry.files):
+        return f"download the model in the model manager ({size})"
+    names = ", ".join(file.name for file in entry.files)
+    return f"get {names} ({size}) from its publisher and choose it in the model manager"
 
-    :raises ModelError: unknown id, missing file or package, or a file that no engine here runs.
-    """
-    if model_file:
-        raise ModelError(_no_engine(Path(model_file)))
-    return _known(model_id).make()
+
+def _readable(size: int) -> str:
+    if size >= _GIGABYTE:
+        return f"{size / _GIGABYTE:.1f} GB"
+    return f"{size / _MEGABYTE:.0f} MB"
 
 
-def fingerprint(model_id: str) -> str:
-    """What an embedding of a model depends on besides the image: equal where embeddings may be.
+def _of_file(path: Path) -> _Source:
+    """:raises ModelError: the file does not exist, or no engine runs it."""
+    if not path.exists():
+        raise ModelError(f"MODEL_FILE: {path} does not exist; choose a file or leave it empty.")
+    try:
+        engine, files = own_files([path])
+    except ModelError as error:
+        reason = str(error).rstrip(".")
+        raise ModelError(f"MODEL_FILE: {reason}, or leave it empty to use MODEL.") from error
+    return _Source(path.name, engine, tuple(file for _, file in files))
 
-    The first call reads the model's files, which takes some tens of milliseconds; onnxruntime is
-    not needed.
 
-    :return: SHA-256 in hexadecimal digits over id, EMBEDDING_VERSION and files.
-    :raises ModelError: unknown id or missing file.
-    """
-    model = _known(model_id)
-    content = [model.id, model.versions, [_file_hash(path) for path in model.files]]
+def _fingerprint(source: _Source) -> str:
+    content = [source.id, _versions(source), [file_hash(path) for path in source.files]]
     return hashlib.sha256(json.dumps(content).encode("ascii")).hexdigest()
 
 
-def _known(model_id: str) -> Model:
-    """:raises ModelError: there is no such model."""
-    if model_id not in _MODELS:
-        raise ModelError(
-            f"MODEL: there is no model '{model_id}'; choose one of {', '.join(_MODELS)}."
-        )
-    return _MODELS[model_id]
-
-
-def _file_hash(path: Path) -> str:
-    """:raises ModelError: the file cannot be read."""
-    try:
-        status = path.stat()
-        return _hashed(path, status.st_size, status.st_mtime_ns)
-    except OSError as error:
-        raise ModelError(
-            f"MODEL: the model file {path} cannot be read ({error.strerror or error}); install "
-            "Furrow again or choose the model classical."
-        ) from error
-
-
-@lru_cache(maxsize=_KEPT_HASHES)
-def _hashed(path: Path, size: int, changed: int) -> str:
-    """:param size: and when the file was written, part of the key: a new file is read anew."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _no_engine(path: Path) -> str:
-    if not path.is_file():
-        return f"MODEL_FILE: {path} does not exist; choose a file or leave it empty."
-    return (
-        f"MODEL_FILE: this version of Furrow has no engine for {path.suffix or 'such'} files yet; "
-        "leave it empty to use MODEL."
-    )
+def _versions(source: _Source) -> Tuple[int, ...]:
+    """EMBEDDING_VERSION of every engine that has a part in the embeddings."""
+    if source.engine == "classical" or source.engine == "field":
+        own = () if source.engine == "classical" else (field_model.EMBEDDING_VERSION,)
+        regions = () if source.id == FAST_ID else (classical.EMBEDDING_VERSION,)
+        return (*own, *regions)
+    if source.engine == "onnx":
+        from .onnx_segmenter import EMBEDDING_VERSION
+    else:
+        from .torch_segmenter import EMBEDDING_VERSION
+    return (EMBEDDING_VERSION,)

@@ -12,8 +12,9 @@ from qgis.core import QgsCoordinateReferenceSystem, QgsRasterLayer
 from qgis.gui import QgsMapCanvas
 from qgis.PyQt import sip
 
-from furrow.models.segmenters.registry import model_ids
+from furrow.models.segmenters.registry import Registry
 from furrow.qgis_io.layer_pictures import LayerLook, Look
+from furrow.qgis_io.places import places
 from furrow.ui.image_choice import ImageChoice
 
 SENTINEL = ("B02", "B03", "B04", "B08")
@@ -103,9 +104,12 @@ def test_bands_that_an_image_lacks_are_said(choice: ImageChoice, tmp_path: Path)
 def test_a_model_that_is_missing_gives_no_view(choice: ImageChoice, tmp_path: Path) -> None:
     choice.set_layer(image(tmp_path / "rgb.tif"))
     choice.set_model("no-such-model")
-    assert not choice.ready and choice.view() is None
+    assert not choice.ready and choice.view() is None and "no-such-model" in choice.advice
+    choice.set_model("segment-anything-vit-h")
+    assert not choice.ready and choice.view() is None and "2.6 GB" in choice.advice
     choice.set_model("")
-    assert choice.engine.id == model_ids()[0] and choice.ready and choice.view() is not None
+    assert choice.engine.id == Registry(places()).ids()[0]
+    assert choice.ready and choice.view() is not None
 
 
 def test_the_same_model_again_keeps_its_engine(choice: ImageChoice) -> None:
