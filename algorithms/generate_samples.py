@@ -35,6 +35,12 @@ from ..qgis_io.sources import ReferenceLayer, read_references
 from ..qgis_io.styles import apply_style, field_renderer, rejected_renderer, sample_renderer
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, versions, write_text
+from .embedding_parameters import (
+    add_embeddings,
+    check_embeddings,
+    read_stored_segmenter,
+    report_reuse,
+)
 from .generation_messages import (
     counts_of,
     describe_result,
@@ -43,7 +49,7 @@ from .generation_messages import (
     suspicious_of,
     warn_of_limit,
 )
-from .model_parameters import add_model, read_rule, read_segmenter
+from .model_parameters import add_model, check_model, model_record, read_rule
 from .series_parameters import (
     Real,
     Whole,
@@ -118,6 +124,7 @@ class GenerateSamples(FurrowAlgorithm):
 
     def _add_fields(self) -> None:
         add_model(self)
+        add_embeddings(self)
         self.add(
             number("DATES", tr("Dates to look at"), Whole, DEFAULT_DATES, 1, 12),
             tr(
@@ -191,7 +198,8 @@ class GenerateSamples(FurrowAlgorithm):
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         index = read_index(self, parameters, context)
         read_cleaning(self, parameters, context)
-        read_segmenter(self, parameters, context)
+        check_model(self, parameters, context)
+        check_embeddings(self, parameters, context)
         series = read_series(self, parameters, context, index, at_least=2)
         path = self.raster_path(parameters, "IMAGE", context)
         if path:
@@ -211,12 +219,14 @@ class GenerateSamples(FurrowAlgorithm):
         ground = Ground(crs_of(series.grid), context.transformContext())
         options = self._options(parameters, context, series, ground)
         warn_of_limit(options, feedback)
-        segmenter = read_segmenter(self, parameters, context)
+        segmenter = read_stored_segmenter(self, parameters, context)
+        record = model_record(self, parameters, context)
         monitor = monitor_of(feedback)
         result = generate(
             series, layer.references, pictures, segmenter, options, monitor.part(0, 0.9)
         )
         describe_result(result, layer, feedback)
+        reuse = report_reuse(segmenter, feedback)
         shapes = [polygon_of(f.mask, f.window, series.grid) for f in result.fields]
         areas = [ground.hectares(shape) for shape in shapes]
         layers = SampleLayers(result, layer, options.fields.rule.value, segmenter.id)
@@ -235,9 +245,9 @@ class GenerateSamples(FurrowAlgorithm):
         counts = counts_of(result, layer)
         self.write_records(
             outputs,
-            {**counts, "ENCODES": result.encodes, **dict(stages(result))},
+            {**counts, "ENCODES": result.encodes, **reuse, **dict(stages(result))},
             skips_of(series, result, layer),
-            model={"id": segmenter.id},
+            model=record,
             suspicious=suspicious_of(result),
             rejected=rejected_reasons(result),
             seconds=result.seconds,

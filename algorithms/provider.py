@@ -21,6 +21,8 @@ ALGORITHMS = (
     ("extract_profiles", "ExtractProfiles"),
     ("rank_images", "RankImages"),
     ("segment_prompts", "SegmentPrompts"),
+    ("encode_image", "EncodeImage"),
+    ("evaluate_fields", "EvaluateFields"),
 )
 
 

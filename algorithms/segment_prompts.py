@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 from qgis.core import (
     QgsFields,
@@ -10,12 +10,10 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingFeedback,
     QgsProcessingOutputNumber,
-    QgsProcessingParameterBand,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFeatureSink,
     QgsProcessingParameterFeatureSource,
     QgsProcessingParameterField,
-    QgsProcessingParameterRasterLayer,
     QgsWkbTypes,
 )
 
@@ -34,7 +32,14 @@ from ..qgis_io.sinks import Row, write_layer
 from ..qgis_io.styles import apply_style, plain_field_renderer
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, report_skips
-from .model_parameters import add_model, read_rule, read_segmenter
+from .embedding_parameters import (
+    add_embeddings,
+    check_embeddings,
+    read_stored_segmenter,
+    report_reuse,
+)
+from .image_parameters import add_bands, add_image, read_bands, read_image
+from .model_parameters import add_model, check_model, model_record, read_rule
 from .series_parameters import Real, number
 
 _COLUMNS = (
@@ -64,10 +69,7 @@ class SegmentPrompts(FurrowAlgorithm):
     )
 
     def add_parameters(self) -> None:
-        self.add(
-            QgsProcessingParameterRasterLayer("INPUT", tr("Image")),
-            tr("Any raster file; it is read at its own resolution, in windows."),
-        )
+        add_image(self)
         kinds = [SourceType.TypeVectorPoint, SourceType.TypeVectorPolygon]
         self.add(
             QgsProcessingParameterFeatureSource("PROMPTS", tr("Points or boxes"), kinds),
@@ -75,15 +77,8 @@ class SegmentPrompts(FurrowAlgorithm):
         )
         self._add_prompt_fields()
         add_model(self)
-        for name, label in (("RED", tr("Red band")), ("GREEN", tr("Green band")),
-                            ("BLUE", tr("Blue band"))):  # fmt: skip
-            self.add(
-                QgsProcessingParameterBand(
-                    name, label, parentLayerParameterName="INPUT", optional=True
-                ),
-                tr("Empty: by the names of the bands, else the first three."),
-                advanced=True,
-            )
+        add_bands(self)
+        add_embeddings(self)
         self.add(
             QgsProcessingParameterBoolean("ALL_MASKS", tr("Keep all masks"), defaultValue=False),
             tr("Write every mask of a prompt (mask_rank 0 is the finest), not only the chosen."),
@@ -120,7 +115,8 @@ class SegmentPrompts(FurrowAlgorithm):
 
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         self._pictures(parameters, context)
-        read_segmenter(self, parameters, context)
+        check_model(self, parameters, context)
+        check_embeddings(self, parameters, context)
 
     def work(
         self,
@@ -129,7 +125,8 @@ class SegmentPrompts(FurrowAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> Dict[str, Any]:
         pictures = self._pictures(parameters, context)
-        segmenter = read_segmenter(self, parameters, context)
+        segmenter = read_stored_segmenter(self, parameters, context)
+        record = model_record(self, parameters, context)
         layer, given = self._prompts(parameters, context, pictures.grid)
         options = FieldOptions(
             self.parameterAsInt(parameters, "WINDOW", context),
@@ -142,6 +139,7 @@ class SegmentPrompts(FurrowAlgorithm):
             (str(layer.features[k].id()), Reason.NO_FIELD.value) for k in found.missing
         ]
         report_skips(feedback, tr("Prompt"), skipped)
+        reuse = report_reuse(segmenter, feedback)
         simplify = self.parameterAsDouble(parameters, "SIMPLIFY", context)
         outlines = _Outlines(pictures.grid, context, simplify, feedback)
         fields, positions = _merged(given)
@@ -151,7 +149,7 @@ class SegmentPrompts(FurrowAlgorithm):
         ]
         monitor.check()
         return self._write(
-            parameters, context, fields, rows, pictures, found, skipped, segmenter.id
+            parameters, context, fields, rows, pictures, found, skipped, reuse, record
         )
 
     def _write(
@@ -163,30 +161,26 @@ class SegmentPrompts(FurrowAlgorithm):
         pictures: FilePictures,
         found: FoundFields,
         skipped: Sequence[Tuple[str, str]],
-        model: str,
+        reuse: Dict[str, int],
+        record: Dict[str, str],
     ) -> Dict[str, Any]:
         wkb, crs = QgsWkbTypes.Type.MultiPolygon, crs_of(pictures.grid)
         output = write_layer(self, parameters, "OUTPUT", context, fields, wkb, crs, rows)
         apply_style(output, plain_field_renderer(), context, self.keep)
         counts = {"FIELD_COUNT": len(rows), "SKIPPED": len(skipped)}
         self.write_records(
-            {"OUTPUT": output}, {**counts, "ENCODES": found.encodes}, skipped, model={"id": model}
+            {"OUTPUT": output},
+            {**counts, "ENCODES": found.encodes, **reuse},
+            skipped,
+            model=record,
         )
         return {"OUTPUT": output, **counts}
 
     def _pictures(
         self, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> FilePictures:
-        path = self.raster_path(parameters, "INPUT", context)
-        if path is None:
-            raise ParameterError("INPUT: choose the image to segment.")
-        bands: List[Optional[int]] = [
-            self.parameterAsInt(parameters, name, context) or None
-            for name in ("RED", "GREEN", "BLUE")
-        ]
-        if any(bands) and not all(bands):
-            raise ParameterError("RED, GREEN, BLUE: give all three bands or none.")
-        chosen = bands if all(bands) else None
+        path = read_image(self, parameters, context)
+        chosen = read_bands(self, parameters, context)
         pictures = FilePictures(path, None, chosen)
         if pictures.placed or not self._prompts_count_down(parameters, context):
             return pictures

@@ -33,6 +33,8 @@ def _prepare_environment() -> None:
     runtime.parent.mkdir(exist_ok=True)
     runtime.mkdir(mode=0o700, exist_ok=True)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(runtime))
+    # QGIS has GDAL keep statistics beside an image: not beside those of the shared data.
+    os.environ.setdefault("GDAL_PAM_ENABLED", "NO")
     if PROCESSING.is_dir() and str(PROCESSING) not in sys.path:
         sys.path.append(str(PROCESSING))
 

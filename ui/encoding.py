@@ -12,7 +12,8 @@ from qgis.PyQt.QtCore import QObject, pyqtSignal
 from ..core.errors import Cancelled, FurrowError
 from ..core.fields.answering import EncodedWindow, encode
 from ..core.imagery.grid import Window
-from ..models.segmenters.embedding_store import EmbeddingStore, store_key
+from ..models.segmenters.embedding_store import EmbeddingStore, place_key
+from ..models.segmenters.stored_segmenter import StoredSegmenter
 from ..qgis_io.layer_pictures import LayerPictures
 from ..qgis_io.texts import tr
 from .background_task import PATIENCE
@@ -93,19 +94,20 @@ class EncodeTask(QgsTask):
             self.encoded.emit(window)
 
     def _encode(self, window: Window) -> None:
-        view = self._view
+        view, store = self._view, self._store
         key = key_of(view, window)
-        if self._store.get(key) is not None:
+        if store.in_memory(key) is not None:
             return
         picture = view.pictures.read(window, self._feedback)
         if self.isCanceled():
             return
-        self._store.put(key, encode(view.engine.start(), picture, window))
+        segmenter = StoredSegmenter(view.engine.start(), store, view.engine.fingerprint)
+        store.remember(key, encode(segmenter, picture, window))
 
 
 def key_of(view: View, window: Window) -> str:
-    """The key of a window in the store; only once the engine has started."""
-    return store_key(view.pictures.key, view.engine.fingerprint, window)
+    """The key of a window in memory; only once the engine has started."""
+    return place_key(view.pictures.key, view.engine.fingerprint, window)
 
 
 class WindowEncoder(QObject):

@@ -44,7 +44,7 @@ class FoundFields:
     missing: Tuple[int, ...]
     """Positions of prompts that no mask was found for."""
     encodes: int
-    """How many pictures of windows were encoded."""
+    """How many pictures of windows the segmenter was shown; it may remember some."""
 
 
 def find_fields(

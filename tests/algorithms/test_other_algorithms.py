@@ -11,6 +11,8 @@ import pytest
 from osgeo import gdal
 
 from furrow.core.report.run_record import read, record_path
+from furrow.models.segmenters.registry import Registry
+from furrow.qgis_io.places import places
 from furrow.tests.core.series_files import day, ndvi_bands, stored_ndvi, write_dates, write_image
 
 SIDE = 24
@@ -305,6 +307,16 @@ def test_fields_at_points(
         assert (row["image"], row["model"]) == (image.name, model)
         assert 0 <= row["score"] <= 1
         assert row["touches_window"] is False
+
+
+@pytest.mark.parametrize("model", ["classical", "furrow-field"])
+def test_the_record_names_the_model_and_its_files(
+    image: Path, quarters: Any, make_points: Any, segment: Any, tmp_path: Path, model: str
+) -> None:
+    segment(image, make_points(quarters), MODEL=model, OUTPUT=str(tmp_path / "fields.gpkg"))
+    used = read(record_path(tmp_path / "fields.gpkg")).model
+    assert used == Registry(places()).record(model)
+    assert (used["id"], len(used["sha256"])) == (model, 64)
 
 
 def test_fields_in_boxes(

@@ -11,7 +11,7 @@ PUBLIC = {
     "generatesamples": (
         "SERIES REFERENCES CLASS_FIELD IMAGE MODEL MODEL_FILE WINDOW MASK_RULE INDEX METRIC "
         "MAX_DISTANCE SHIFT_DAYS MIN_VALID_SHARE MAX_GAP_DAYS INVALID_QA CONFLICT "
-        "MAX_PER_REFERENCE MIN_SPACING EDGE_PIXELS BANDS SCALE OFFSET "
+        "MAX_PER_REFERENCE MIN_SPACING EDGE_PIXELS BANDS SCALE OFFSET EMBEDDINGS "
         "OUTPUT FIELDS REJECTED REPORT",
         "OUTPUT FIELDS REJECTED REPORT CANDIDATES KEPT REJECTED_COUNT SKIPPED",
     ),
@@ -27,8 +27,17 @@ PUBLIC = {
     ),
     "segmentprompts": (
         "INPUT PROMPTS GROUP_FIELD SIGN_FIELD MODEL MODEL_FILE WINDOW MASK_RULE RED GREEN BLUE "
-        "ALL_MASKS SIMPLIFY OUTPUT",
+        "ALL_MASKS SIMPLIFY EMBEDDINGS OUTPUT",
         "OUTPUT",
+    ),
+    "encodeimage": (
+        "INPUT MODEL MODEL_FILE TILE EXTENT RED GREEN BLUE OUTPUT",
+        "OUTPUT ENCODED REUSED",
+    ),
+    "evaluatefields": (
+        "FIELDS TRUTH SCORE_FIELD IOU GROUP_FIELD MIN_AREA RULES BOUNDARY_M OUTPUT REPORT",
+        "OUTPUT REPORT PRECISION RECALL F1 MEAN_IOU OVERSEGMENTATION UNDERSEGMENTATION "
+        "BOUNDARY_F1",
     ),
 }
 """Parameters and outputs of API.md: added to, never renamed."""
@@ -39,7 +48,9 @@ DEFAULTS = {
         "CONFLICT": "drop", "MAX_PER_REFERENCE": 0, "MIN_SPACING": 0, "EDGE_PIXELS": 0,
     },
     "extractprofiles": {"GAPFILL": "none"},
-    "segmentprompts": {"ALL_MASKS": False, "SIMPLIFY": 0.5},
+    "segmentprompts": {"WINDOW": 200, "ALL_MASKS": False, "SIMPLIFY": 0.5},
+    "encodeimage": {"TILE": 200},
+    "evaluatefields": {"IOU": 0.5, "RULES": "best"},
 }  # fmt: skip
 CHOICES = {
     ("generatesamples", "MASK_RULE"): ["finest", "best", "balanced"],
@@ -48,7 +59,10 @@ CHOICES = {
     ("extractprofiles", "GAPFILL"): ["none", "linear"],
     ("segmentprompts", "MASK_RULE"): ["finest", "best", "balanced"],
 }
-RARE = {"SHIFT_DAYS", "MAX_GAP_DAYS", "INVALID_QA", "BANDS", "SCALE", "OFFSET", "MODEL_FILE"}
+RARE = {
+    "SHIFT_DAYS", "MAX_GAP_DAYS", "INVALID_QA", "BANDS", "SCALE", "OFFSET", "MODEL_FILE",
+    "EMBEDDINGS",
+}  # fmt: skip
 
 
 @pytest.fixture(params=sorted(PUBLIC))
@@ -104,7 +118,7 @@ def test_rare_parameters_are_advanced(algorithm: Any) -> None:
 
 
 def test_texts(algorithm: Any) -> None:
-    assert algorithm.group() in ("Samples", "Fields")
+    assert algorithm.group() in ("Samples", "Fields", "Evaluation")
     assert algorithm.groupId() == algorithm.group().lower()
     assert len(algorithm.tags()) >= 5
     assert all(tag and tag == tag.strip() for tag in algorithm.tags())
@@ -142,6 +156,8 @@ def test_can_be_used_in_models(algorithm: Any) -> None:
     wanted = {
         "generatesamples": {"CANDIDATES", "KEPT", "REJECTED_COUNT", "SKIPPED"},
         "cleansamples": {"KEPT", "REJECTED_COUNT"},
+        "encodeimage": {"ENCODED", "REUSED"},
+        "evaluatefields": {"PRECISION", "RECALL", "F1", "MEAN_IOU", "BOUNDARY_F1"},
     }.get(algorithm.name(), set())
     assert wanted <= numbers
     assert not algorithm.flags() & algorithm.Flag.FlagHideFromModeler

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-ALGORITHMS = "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts"
+ALGORITHMS = "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts,encodeimage"
 SCREEN = "-screen 0 1400x900x24"
 SECONDS = 120
 

@@ -9,7 +9,10 @@ from typing import Any
 
 import pytest
 
-ALGORITHMS = ("generatesamples", "cleansamples", "extractprofiles", "rankimages", "segmentprompts")
+ALGORITHMS = (
+    "generatesamples", "cleansamples", "extractprofiles", "rankimages", "segmentprompts",
+    "encodeimage",
+)  # fmt: skip
 pytestmark = pytest.mark.qgis
 
 
@@ -63,6 +66,17 @@ def test_generates_samples(qgis: Any, demo_scene: Any, tmp_path: Path) -> None:
         assert path.stat().st_size > 0
     record = json.loads((tmp_path / "output.gpkg.run.json").read_text(encoding="utf-8"))
     assert record["algorithm"] == "furrow:generatesamples"
+
+
+def test_encodes_an_image_once(qgis: Any, demo_scene: Any, tmp_path: Path) -> None:
+    image = sorted(Path(demo_scene.series).glob("*.tif"))[0]
+    words = [f"INPUT={image}", "MODEL=classical", f"OUTPUT={tmp_path / 'windows'}"]
+    counts = []
+    for _ in range(2):
+        results = answer(qgis, "run", "furrow:encodeimage", "--", *words)["results"]
+        counts.append((results["ENCODED"], results["REUSED"]))
+    assert counts == [(1, 0), (0, 1)]
+    assert results["OUTPUT"] == str(tmp_path / "windows")
 
 
 def test_bad_input_ends_with_a_sentence(qgis: Any, demo_scene: Any, tmp_path: Path) -> None:
