@@ -9,7 +9,10 @@ from qgis.core import QgsApplication
 from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 
 from .algorithms.provider import FurrowProvider
+from .models.dependencies import own_packages
+from .models.segmenters import worker_client
 from .qgis_io.message_log import MessageLogHandler, start_logging, stop_logging
+from .qgis_io.places import places
 
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
@@ -34,6 +37,7 @@ class FurrowPlugin:
         """Register the algorithms; `qgis_process` calls this alone, without `initGui`."""
         if self._provider is None:
             self._log = start_logging()
+            own_packages.activate(places().packages)
             self._provider = FurrowProvider()
             QgsApplication.processingRegistry().addProvider(self._provider)
 
@@ -59,6 +63,8 @@ class FurrowPlugin:
         if self._provider is not None:
             QgsApplication.processingRegistry().removeProvider(self._provider)
             self._provider = None
+            worker_client.stop_all()
+            own_packages.deactivate(places().packages)
         if self._log is not None:
             stop_logging(self._log)
             self._log = None

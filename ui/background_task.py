@@ -66,6 +66,6 @@ def sentence_of(error: BaseException) -> str:
         return text[:1].upper() + text[1:]
     lines = traceback.format_exception(type(error), error, error.__traceback__)
     QgsApplication.messageLog().logMessage("".join(lines), _TAG, Qgis.MessageLevel.Critical)
-    return tr("The season cannot be read ({}); the log of messages says more.").format(
+    return tr("Something went wrong that should not ({}); the log of messages says more.").format(
         type(error).__name__
     )

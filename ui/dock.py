@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from qgis.core import (
-    QgsApplication,
     QgsFieldProxyModel,
     QgsMapLayer,
     QgsMapLayerProxyModel,
@@ -21,12 +20,11 @@ from qgis.core import (
 )
 from qgis.gui import QgsDockWidget
 from qgis.PyQt import uic
-from qgis.PyQt.QtCore import QSize, Qt, pyqtSignal
+from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import (
     QAbstractButton,
     QButtonGroup,
     QFileDialog,
-    QStyle,
     QToolButton,
     QWidget,
 )
@@ -43,6 +41,7 @@ from .form_help import (
     show_layer,
 )
 from .model_choice import ModelChoice
+from .model_part import ModelPart
 
 FORM = Path(__file__).with_name("dock.ui")
 BANDS = "bands"
@@ -58,6 +57,8 @@ class FurrowDock(QgsDockWidget):
     look_changed = pyqtSignal(str, object)
     """The look, and the bands (red, green, blue) where it is "bands", else None."""
     model_changed = pyqtSignal(str)
+    models_wanted = pyqtSignal()
+    """The user wants to see all models, to get one or to remove one."""
     class_changed = pyqtSignal(object)
     """The current CropClass: another one, or the same with other values."""
     target_changed = pyqtSignal(object)
@@ -87,13 +88,14 @@ class FurrowDock(QgsDockWidget):
         """Fill the dock; the first of `models` is chosen."""
         super().__init__(parent)
         self._classes = classes
-        self._models = {choice.id: choice for choice in models}
         self._silent = 0
         self._image_id = self._target_id = ""
         self.ask_path: Callable[[], str] = self._ask_path
         """How the path of a new GeoPackage is chosen; returns an empty text for none."""
         uic.loadUi(str(FORM), self)
         self._add_parts()
+        self._model = ModelPart(self)
+        self._model.set_choices(models)
         self._modes = QButtonGroup(self)
         for mode in MODES:
             self._modes.addButton(self._mode_button(mode))
@@ -131,31 +133,20 @@ class FurrowDock(QgsDockWidget):
 
     def model(self) -> str:
         """Id of the chosen model."""
-        return self.model_combo.currentData() or ""
+        return self._model.current()
 
     def set_model(self, model_id: str) -> None:
         """Show a model; an unknown id changes nothing."""
-        place = self.model_combo.findData(model_id)
-        if place < 0:
-            return
         with self._quietly():
-            self.model_combo.setCurrentIndex(place)
-            self._follow_model()
+            self._model.choose(model_id)
+
+    def set_models(self, models: Sequence[ModelChoice]) -> None:
+        """Offer other models; where the chosen one is gone, the first one is chosen and told."""
+        self._model.set_choices(models)
 
     def set_engine_state(self, text: str, kind: str, progress: Optional[float] = None) -> None:
-        """Say how the model is.
-
-        :param kind: "ready", "working" or "missing".
-        :param progress: 0 to 1 while working; None where nobody knows.
-        """
-        working = kind == "working"
-        self.state_label.setText(text)
-        self.state_icon.setVisible(kind == "missing")
-        self.state_row.setVisible(bool(text))
-        self.progress_row.setVisible(working)
-        known = working and progress is not None
-        self.progress_bar.setMaximum(100 if known or not working else 0)
-        self.progress_bar.setValue(round(100 * min(max(progress, 0.0), 1.0)) if known else 0)
+        """Say how the model is, see :meth:`.model_part.ModelPart.set_state`."""
+        self._model.set_state(text, kind, progress)
 
     def current_class(self) -> Optional[CropClass]:
         """The class that the next field gets."""
@@ -236,6 +227,7 @@ class FurrowDock(QgsDockWidget):
             QWidget.setTabOrder(last, combo)
             last = combo
         QWidget.setTabOrder(last, self.model_combo)
+        QWidget.setTabOrder(self.model_combo, self.models_button)
         self.table = ClassTable(self._classes, self.classes_group)
         self.classes_layout.insertWidget(0, self.table)
         QWidget.setTabOrder(self.clear_store_button, self.table)
@@ -243,15 +235,10 @@ class FurrowDock(QgsDockWidget):
 
     def _prepare(self) -> None:
         set_icons(self)
-        side = self.style().pixelMetric(QStyle.PixelMetric.PM_SmallIconSize)
-        warning = QgsApplication.getThemeIcon("/mIconWarning.svg")
-        self.state_icon.setPixmap(warning.pixmap(QSize(side, side)))
         self._prepare_layers()
-        self._prepare_models()
         self._follow_image()
         self._follow_target()
         self.mapping_group.setEnabled(False)
-        self._follow_model()
         forbid_sideways_scrolling(self.setup_area)
         self._follow_look()
 
@@ -266,11 +253,6 @@ class FurrowDock(QgsDockWidget):
         self.code_column_combo.setFilters(columns.Numeric | columns.String)
         for combo in (self.class_column_combo, self.code_column_combo):
             combo.setAllowEmptyFieldName(True)
-
-    def _prepare_models(self) -> None:
-        for place, choice in enumerate(self._models.values()):
-            self.model_combo.addItem(choice.label, choice.id)
-            self.model_combo.setItemData(place, choice.title, Qt.ItemDataRole.ToolTipRole)
 
     def _connect(self) -> None:
         self._connect_choices()
@@ -299,7 +281,8 @@ class FurrowDock(QgsDockWidget):
             signal.connect(self._on_target)
         self.look_combo.currentIndexChanged.connect(self._on_look)
         self._bands.bands_changed.connect(self._on_look)
-        self.model_combo.currentIndexChanged.connect(self._on_model)
+        self._model.chosen.connect(lambda model_id: self._tell(self.model_changed, model_id))
+        self._model.manager_wanted.connect(self.models_wanted)
         for combo in (self.class_column_combo, self.code_column_combo):
             combo.fieldChanged.connect(self._on_mapping)
 
@@ -320,10 +303,6 @@ class FurrowDock(QgsDockWidget):
     def _on_look(self) -> None:
         self._follow_look()
         self._tell(self.look_changed, *self.look())
-
-    def _on_model(self) -> None:
-        self._follow_model()
-        self._tell(self.model_changed, self.model())
 
     def _on_target(self) -> None:
         leave_lost_layer(self.target_combo, self._target_id)
@@ -353,14 +332,6 @@ class FurrowDock(QgsDockWidget):
 
     def _follow_look(self) -> None:
         self._bands.setVisible(self.look_combo.currentData() == BANDS)
-
-    def _follow_model(self) -> None:
-        choice = self._models.get(self.model())
-        if choice is None:
-            return
-        self.model_combo.setToolTip(choice.title)
-        self.licence_label.setText(choice.facts)
-        self.set_engine_state(choice.advice, "ready" if choice.ready else "missing")
 
     def _follow_target(self) -> bool:
         """Offer the columns of the target layer; whether it is another one than before."""

@@ -1,4 +1,4 @@
-"""What Furrow adds to QGIS' window: one action, its dock, a page of settings."""
+"""What Furrow adds to QGIS' window: its dock, the model manager, a page of settings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from qgis.PyQt.QtWidgets import QAction
 
 from ..models.segmenters.embedding_store import EmbeddingStore
 from ..qgis_io.field_journal import FieldJournal
+from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .form_help import own_icon
+from .model_manager import ModelManager
 from .preferences import cache_path, read_preferences
 from .settings_page import SettingsFactory
 from .workplace import Workplace, journal_folder
@@ -24,7 +26,10 @@ class FurrowWindow(QObject):
         super().__init__()
         self._iface = iface
         self.workplace: Optional[Workplace] = None
+        self.models: Optional[ModelManager] = None
+        """The model manager while it is open."""
         self._action = self._make_action()
+        self._models_action = self._make_models_action()
         self._settings = SettingsFactory(self._cache_size, self._clear_cache, self._on_settings)
         iface.registerOptionsWidgetFactory(self._settings)
         iface.initializationCompleted.connect(self._look_for_unsaved)
@@ -36,21 +41,36 @@ class FurrowWindow(QObject):
             dock = self.workplace.dock
             self._iface.addDockWidget(Qt.DockWidgetArea.RightDockWidgetArea, dock)
             dock.visibilityChanged.connect(self._on_visible)
+            dock.models_wanted.connect(self.show_models)
         self.workplace.dock.setUserVisible(visible)
         self._on_visible(visible)
         return self.workplace
 
+    def show_models(self) -> ModelManager:
+        """Open the model manager, or bring it to the front."""
+        if self.models is None:
+            self.models = ModelManager(places(), parent=self._iface.mainWindow())
+            self.models.changed.connect(self._on_models)
+            self.models.finished.connect(self._on_models_closed)
+        self.models.show()
+        self.models.raise_()
+        self.models.activateWindow()
+        return self.models
+
     def close(self) -> None:
         """Take all of it back."""
+        if self.models is not None:
+            self.models.shut_down()
         if self.workplace is not None:
             self.workplace.dock.visibilityChanged.disconnect(self._on_visible)
             self.workplace.close()
             self.workplace = None
         self._iface.initializationCompleted.disconnect(self._look_for_unsaved)
         self._iface.unregisterOptionsWidgetFactory(self._settings)
-        self._iface.pluginMenu().removeAction(self._action)
         self._iface.removeToolBarIcon(self._action)
-        self._action.deleteLater()
+        for action in (self._action, self._models_action):
+            self._iface.pluginMenu().removeAction(action)
+            action.deleteLater()
         self.deleteLater()
 
     def _make_action(self) -> QAction:
@@ -60,6 +80,13 @@ class FurrowWindow(QObject):
         action.toggled.connect(self.show_dock)
         self._iface.addToolBarIcon(action)
         self._iface.pluginMenu().addAction(action)  # a menu of its own would stay after unloading
+        return action
+
+    def _make_models_action(self) -> QAction:
+        action = QAction(own_icon("furrow"), tr("Models of Furrow…"), self)
+        action.setObjectName("FurrowModelsAction")
+        action.triggered.connect(lambda: self.show_models())
+        self._iface.pluginMenu().addAction(action)
         return action
 
     def _look_for_unsaved(self) -> None:
@@ -73,6 +100,15 @@ class FurrowWindow(QObject):
         self._action.blockSignals(True)
         self._action.setChecked(shown)
         self._action.blockSignals(False)
+
+    def _on_models(self) -> None:
+        if self.workplace is not None:
+            self.workplace.use(read_preferences())
+            self.workplace.follow_models()
+
+    def _on_models_closed(self) -> None:
+        manager, self.models = self.models, None
+        manager.deleteLater()
 
     def _on_settings(self) -> None:
         if self.workplace is not None:

@@ -88,6 +88,11 @@ class Workplace(QObject):
         self.choice.web_metres = preferences.web_metres
         self._look_again()
 
+    def follow_models(self) -> None:
+        """Models came or went: offer those that there are now, and look again with ours."""
+        self.dock.set_models(model_choices())
+        self._look_again()
+
     def close(self) -> None:
         """Take everything back; no task runs on after this. A second call does nothing."""
         if self._closed:

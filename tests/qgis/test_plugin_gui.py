@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
-ALGORITHMS = "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts,encodeimage"
+ALGORITHMS = (
+    "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts,encodeimage,"
+    "evaluatefields"
+)
 SCREEN = "-screen 0 1400x900x24"
 SECONDS = 120
 
@@ -82,6 +85,15 @@ def test_fields_are_clicked(
 ) -> None:
     data = str(shared_data / place)
     status, said = session(qgis_cli, root, tmp_path, f"click_{place}.py", FURROW_DATA=data)
+    assert status == 0, said
+
+
+@pytest.mark.gui
+def test_models_are_managed(
+    root: Path, tmp_path: Path, qgis_cli: ModuleType, shared_data: Path
+) -> None:
+    data = str(shared_data / "denmark")
+    status, said = session(qgis_cli, root, tmp_path, "models.py", FURROW_DATA=data)
     assert status == 0, said
 
 
