@@ -1,0 +1,83 @@
+"""Fields of one tile: pieces that do not overlap, and how each round found them.
+
+A piece is kept as a small mask with its place, never as a mask of the whole tile, so a tile with a
+thousand fields costs no more memory than the tile itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FieldPiece:
+    """A field, or what one tile shows of it."""
+
+    mask: np.ndarray
+    """(h, w) bool, tight around the field: its first and last row and column hold pixels of it."""
+    row: int
+    """Of the mask's upper left pixel, on the tile (later on the scene)."""
+    col: int
+    score: float
+    """0..1, the IoU with a true field that the engine expects."""
+    stability: float
+    """0..1, how little the mask changes when it is asked for a little differently."""
+    round: int
+    """Which round found it; the first is 1."""
+    refined: bool = False
+    """It came to be when a large mixed field was looked at again."""
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels."""
+        return int(np.count_nonzero(self.mask))
+
+
+@dataclass(frozen=True)
+class RoundCount:
+    """What a round did on one tile; all but the first three in pixels."""
+
+    round: int
+    prompts: int
+    """Places that the engine was asked at."""
+    fields: int
+    """Pieces that were new."""
+    added: int
+    """Pixels of the new pieces."""
+    residual: int
+    """Pixels that may be field and still belong to none after the round."""
+
+
+@dataclass(frozen=True)
+class TileFields:
+    """All fields of one tile."""
+
+    pieces: Tuple[FieldPiece, ...]
+    """Disjoint; each 4-connected or of several parts that are large enough."""
+    rounds: Tuple[RoundCount, ...]
+    valid: int
+    """Pixels with data that were to be looked at: the denominator of shares."""
+    residual: np.ndarray
+    """(H, W) bool: pixels to be looked at that belong to no field."""
+
+
+def label_raster(pieces: Tuple[FieldPiece, ...], shape: Tuple[int, int]) -> np.ndarray:
+    """(H, W) int32: 1 + position of the piece at each pixel, 0 where there is none."""
+    labels = np.zeros(shape, dtype=np.int32)
+    for number, piece in enumerate(pieces, start=1):
+        height, width = piece.mask.shape
+        labels[piece.row : piece.row + height, piece.col : piece.col + width][piece.mask] = number
+    return labels
+
+
+def piece_of(mask: np.ndarray, score: float, stability: float, found_in: int) -> FieldPiece:
+    """A piece from a mask of the whole tile.
+
+    :param mask: (H, W) bool with at least one pixel.
+    """
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    tight = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy()
+    return FieldPiece(tight, int(rows[0]), int(cols[0]), score, stability, found_in)
