@@ -12,7 +12,7 @@ sys.path.insert(0, os.environ["FURROW_SCRIPTS"])
 from qgis import utils  # noqa: E402
 from qgis.PyQt.QtCore import Qt, QTimer  # noqa: E402
 from qgis.PyQt.QtTest import QTest  # noqa: E402
-from qgis.PyQt.QtWidgets import QAction, QDialog  # noqa: E402
+from qgis.PyQt.QtWidgets import QDialog  # noqa: E402
 from qgis.utils import iface  # noqa: E402
 from window_session import SCREENS, Session, run, settle, wait_until  # noqa: E402
 
@@ -21,6 +21,11 @@ DATA = Path(os.environ["FURROW_DATA"])
 
 def managers() -> list:
     return [each for each in iface.mainWindow().findChildren(QDialog, "ModelManager")]
+
+
+def menu_entries() -> list:
+    entries = iface.pluginMenu().actions()
+    return [each for each in entries if each.objectName() == "FurrowModelsAction"]
 
 
 def script(session: Session) -> None:
@@ -35,7 +40,7 @@ def script(session: Session) -> None:
     manager.resize(1000, 640)
     manager.choose("furrow-field")
     QTest.mouseClick(manager.test_button, Qt.MouseButton.LeftButton)
-    wait_until(lambda: not manager.jobs.busy, "the test of the model", 60)
+    wait_until(lambda: manager.jobs.job is None, "the test of the model", 60)
     settle()
     manager.grab().save(str(SCREENS / "model_manager.png"))
     session.picture("models_dock")
@@ -46,16 +51,14 @@ def script(session: Session) -> None:
     manager.close()
     settle()
     session.expect(plugin.window.models is None, "the manager is still there")
-    action = iface.mainWindow().findChild(QAction, "FurrowModelsAction")
-    action.trigger()
+    menu_entries()[0].trigger()
     settle()
     plugin.window.models.choose("furrow-field")
     plugin.window.models.test()
     settle()
     session.expect(utils.unloadPlugin("furrow"), "QGIS could not unload the plugin")
     settle()
-    left = iface.mainWindow().findChild(QAction, "FurrowModelsAction")
-    session.expect(left is None, "the action is still there")
+    session.expect(not menu_entries(), "the entry of the menu is still there")
     session.expect(not managers(), "the dialog is still there")
     session.wait(1.0)
 
