@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..core.downloads import in_words
 from ..qgis_io.texts import tr
 
 
@@ -17,8 +18,8 @@ class ModelChoice:
     """What the user reads."""
     licence: str
     """Of its weights, and where it comes from."""
-    size_mb: float
-    """Of its files in megabytes; 0 where it has none."""
+    bytes: int
+    """Of its files; 0 where it has none."""
     ready: bool
     """Whether it can run here."""
     advice: str
@@ -32,6 +33,6 @@ class ModelChoice:
     @property
     def facts(self) -> str:
         """Licence and size on one line."""
-        if not self.size_mb:
+        if not self.bytes:
             return self.licence
-        return tr("{licence}; {size:.1f} MB").format(licence=self.licence, size=self.size_mb)
+        return tr("{licence}; {size}").format(licence=self.licence, size=in_words(self.bytes))

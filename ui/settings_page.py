@@ -9,6 +9,7 @@ from qgis.gui import QgsFileWidget, QgsOptionsPageWidget, QgsOptionsWidgetFactor
 from qgis.PyQt import uic
 from qgis.PyQt.QtWidgets import QAbstractSpinBox, QComboBox, QWidget
 
+from ..core.downloads import in_words
 from ..models.segmenters.registry import Registry
 from ..qgis_io.places import places
 from ..qgis_io.texts import tr
@@ -16,7 +17,6 @@ from .form_help import forbid_sideways_scrolling, own_icon
 from .preferences import LIMITS, Preferences, cache_path, read_preferences, write_preferences
 
 FORM = Path(__file__).with_name("settings_page.ui")
-_MEGABYTE = 2**20
 _NUMBERS = ("window", "web_metres", "simplify", "memory_mb", "disk_mb")
 
 
@@ -97,7 +97,7 @@ class SettingsPage(QgsOptionsPageWidget):
 
     def _show_size(self) -> None:
         size = self._cache_size()
-        text = tr("They take {size:.1f} MB on disk now.").format(size=size / _MEGABYTE)
+        text = tr("They take {size} on disk now.").format(size=in_words(size))
         self.cache_size_label.setText(text if size else tr("There are none on disk now."))
         self.clear_cache_button.setEnabled(size > 0)
 

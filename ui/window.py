@@ -118,7 +118,7 @@ class FurrowWindow(QObject):
         if self.workplace is not None:
             return self.workplace.store
         preferences = read_preferences()
-        return EmbeddingStore(cache_path(preferences), 0, preferences.disk_mb * 2**20)
+        return EmbeddingStore(cache_path(preferences), 0, preferences.disk_mb * 10**6)
 
     def _cache_size(self) -> int:
         return self._store().size()[1]

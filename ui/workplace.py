@@ -33,7 +33,7 @@ from .preferences import Preferences, ProjectState, cache_path, read_project, wr
 from .sample_runs import SampleOrder, SampleRuns
 from .season_panel import SeasonPanel
 
-_MEGABYTE = 2**20
+_MEGABYTE = 10**6
 
 
 class Workplace(QObject):
@@ -374,6 +374,6 @@ def _store(preferences: Preferences) -> EmbeddingStore:
 
 
 def _choice(model: Model) -> ModelChoice:
-    licence, size = model.licence, model.entry.bytes / _MEGABYTE
+    licence, size = model.licence, model.entry.bytes
     facts = tr("{name}: {limits}").format(name=licence.name, limits=licence.limits)
     return ModelChoice(model.id, model.title, facts, size, model.ready, model.advice)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Optional, Tuple
 
+from ...core.downloads import in_words
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Segmenter
 from ...core.places import Places
@@ -19,7 +20,6 @@ from .file_hash import file_hash
 from .model_folder import ModelFolder
 from .own_models import own_files
 
-_MEGABYTE, _GIGABYTE = 1e6, 1e9
 _GRAPHS = ("field", "onnx")
 """Engines that run ONNX files."""
 
@@ -185,9 +185,7 @@ class Registry:
             return onnx_segmenter.open_pair(source.files[0], source.files[1], source.id)
         from . import torch_segmenter
 
-        return torch_segmenter.open_checkpoint(
-            source.files[0], source.id, self._places.environment
-        )
+        return torch_segmenter.open_checkpoint(source.files[0], source.id, self._places.environment)
 
     def _model(self, entry: Entry) -> Model:
         lack = self._lack(entry)
@@ -225,17 +223,11 @@ def _to_get(entry: Entry) -> str:
         return "install Furrow again, because files of it are missing"
     if entry.own:
         return "add the model again in the model manager, because a file of it is missing"
-    size = _readable(entry.bytes)
+    size = in_words(entry.bytes)
     if all(file.url for file in entry.files):
         return f"download the model in the model manager ({size})"
     names = ", ".join(file.name for file in entry.files)
     return f"get {names} ({size}) from its publisher and choose it in the model manager"
-
-
-def _readable(size: int) -> str:
-    if size >= _GIGABYTE:
-        return f"{size / _GIGABYTE:.1f} GB"
-    return f"{size / _MEGABYTE:.0f} MB"
 
 
 def _of_file(path: Path) -> _Source:

@@ -34,9 +34,11 @@ from furrow.ui.dock import MODES, FurrowDock, ModelChoice
 
 LOOKS = (("false_colour", "False colour"), ("true_colour", "True colour"), ("bands", "Bands"))
 MODELS = (
-    ModelChoice("small", "Small network (needs onnxruntime)", "GPL-3.0-or-later", 3.25, True, ""),
-    ModelChoice("large", "Large network", "MIT", 90.0, False, "Install onnxruntime."),
-    ModelChoice("classical", "Classical regions", "GPL-3.0-or-later", 0.0, True, ""),
+    ModelChoice(
+        "small", "Small network (needs onnxruntime)", "GPL-3.0-or-later", 3_200_000, True, ""
+    ),
+    ModelChoice("large", "Large network", "MIT", 90_000_000, False, "Install onnxruntime."),
+    ModelChoice("classical", "Classical regions", "GPL-3.0-or-later", 0, True, ""),
 )
 SIGNALS = (
     "image_changed", "look_changed", "model_changed", "class_changed", "target_changed",

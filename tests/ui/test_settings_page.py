@@ -128,7 +128,7 @@ class Cache:
     """Stands for the stored windows."""
 
     def __init__(self) -> None:
-        self.bytes = 5 * 2**20
+        self.bytes = 5_000_000
         self.applied = 0
 
     def clear(self) -> None:

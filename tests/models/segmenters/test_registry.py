@@ -102,7 +102,7 @@ def test_advice_is_a_sentence_and_loading_says_the_same(registry, no_onnxruntime
 
 def test_what_is_missing_is_said(registry, monkeypatch) -> None:
     advice = {model.id: model.advice for model in registry.models()}
-    assert advice["efficient-sam-ti"] == "Download the model in the model manager (41 MB)."
+    assert advice["efficient-sam-ti"] == "Download the model in the model manager (41.4 MB)."
     heavy = advice["segment-anything-vit-h"]
     assert heavy.startswith("Download the model in the model manager (2.6 GB), then install")
     assert "environment of the heavy tools" in heavy
