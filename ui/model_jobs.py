@@ -153,9 +153,10 @@ class ModelJobs(QObject):
         self._closed = True
         self._clock.stop()
         self._gone.set()
-        if self._task is not None:
-            self._task.cancel()
-            self._task.waitForFinished(PATIENCE)
+        task = self._task  # a task that waits for its turn ends while it is cancelled
+        if task is not None:
+            task.cancel()
+            task.waitForFinished(PATIENCE)
 
     def _look(self) -> None:
         job, progress = self._job, self._progress

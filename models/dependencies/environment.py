@@ -19,22 +19,23 @@ from ...core.archives import unpack
 from ...core.errors import Cancelled, DependencyError, FurrowError
 from ...core.monitor import SILENT, Monitor
 from .failures import explained
-from .folders import beside, delete, remove_now
+from .folders import beside, delete, remove_now, set_aside, sweep
 from .installing import PipProgress, pip_command, pip_variables, tells_progress
 from .interpreter import look_at
-from .lock import TORCH, digest, without
+from .lock import TORCH, Requirement, digest, without
 from .machine import Machine
 from .obtaining import Network, Sources, check_room, obtain
 from .own_packages import Condition, State
 from .packages import LOCK, Packages, Wheel
-from .plan import Plan, worker_plan
+from .plan import WITHOUT_CUDA, Plan, worker_plan
 from .processes import WINDOWS, clean_variables, run
 
 RECORD = "furrow.json"
 """Written last, so where it is, the environment was complete and worked."""
-WITHOUT_CUDA = "https://download.pytorch.org/whl/cpu"
-"""Index of the builds of PyTorch for Linux that run on the processor only."""
-IMPORTS = ("numpy", "scipy", "torch", "safetensors", "transformers", "onnx", "onnxruntime")
+IMPORTS = (
+    *("numpy", "scipy", "rasterio", "torch"),
+    *("safetensors", "transformers", "onnx", "onnxruntime"),
+)
 """What is imported to see whether the environment works; torchvision is left to the worker."""
 _CHECK = (
     "import importlib, importlib.metadata as metadata, sys\n"
@@ -57,7 +58,7 @@ class Wanted:
     python: Path
     """The program that makes it."""
     without_cuda: bool = False
-    """PyTorch for the processor only, of its own index and without pinned hashes (Linux)."""
+    """PyTorch for the processor only, of its own index (Linux)."""
     lock: Path = LOCK
     """Lock file of all packages."""
     imports: Tuple[str, ...] = IMPORTS
@@ -98,6 +99,11 @@ def runs_without_cuda(folder: Path) -> bool:
     return bool(_record(folder).get("without_cuda"))
 
 
+def made_with(folder: Path) -> str:
+    """The Python that made an environment, as `Machine` is written; empty: it is not known."""
+    return str(_record(folder).get("python", ""))
+
+
 def create(
     wanted: Wanted,
     pinned: Packages,
@@ -110,7 +116,7 @@ def create(
     When it fails or is cancelled, nothing is left but what was downloaded, for the next time.
 
     :raises FurrowError: it cannot be made; the sentence says why.
-    :raises Cancelled: within a second or two.
+    :raises Cancelled: within a second.
     """
     machine = look_at(wanted.python)
     plan = _plan(wanted, pinned, machine)
@@ -124,8 +130,9 @@ def create(
         _try(wanted, plan, monitor)
         _write_record(wanted, plan, machine)
     except (FurrowError, Cancelled):
-        with suppress(FurrowError):
-            uninstall(wanted.folder, keep_downloads=True)
+        set_aside(wanted.folder)
+        with suppress(OSError):
+            downloads_of(wanted.folder).rmdir()  # where nothing was downloaded
         raise
     _forget_downloads(wanted.folder)
     monitor.progress(1.0)
@@ -169,6 +176,7 @@ def uninstall(folder: Path, keep_downloads: bool = False) -> None:
     """
     if not keep_downloads:
         _forget_downloads(folder)
+    sweep(folder)
     if not folder.exists():
         return
     ours = any((folder / name).is_file() for name in ("pyvenv.cfg", RECORD))
@@ -215,29 +223,34 @@ class _Pip:
         """Install what is missing or of another version."""
         self._downloads.mkdir(parents=True, exist_ok=True)
         progress = PipProgress(monitor, plan.download, self._on_change)
-        requirements = plan.requirements
-        if plan.hashes_missing:
-            pins = [f"{each.name}=={each.version}" for each in requirements if each.name in TORCH]
+        others = plan.requirements
+        if plan.without_cuda:
+            others = without(plan.requirements, (TORCH,))
+            torch = [each for each in plan.requirements if each.name == TORCH]
             own_index = replace(self._sources, index=WITHOUT_CUDA)
-            self._install("Installing PyTorch failed", pins, own_index, progress, monitor)
-            requirements = without(requirements, TORCH)
-        lock = self._downloads / "lock.txt"
-        lock.write_text("".join(each.text() for each in requirements), encoding="utf-8")
-        what = ["--require-hashes", "-r", str(lock)]
-        self._install("Installing the packages failed", what, self._sources, progress, monitor)
+            self._install("Installing PyTorch failed", torch, own_index, progress, monitor)
+        trouble = "Installing the packages failed"
+        self._install(trouble, others, self._sources, progress, monitor)
 
     def _install(
         self,
         trouble: str,
-        what: Sequence[str],
+        requirements: Sequence[Requirement],
         sources: Sources,
         progress: PipProgress,
         monitor: Monitor,
     ) -> None:
+        lock = self._downloads / "lock.txt"
+        lock.write_text("".join(each.text() for each in requirements), encoding="utf-8")
+        what = ["--require-hashes", "-r", str(lock)]
         tells_numbers = tells_progress(self._wheel.version)
         command = pip_command(self._python, sources, what, tells_numbers)
         variables = pip_variables(sources, self._downloads)
-        _run(trouble, command, variables, monitor, progress.heard)
+        try:
+            _run(trouble, command, variables, monitor, progress.heard)
+        finally:
+            with suppress(OSError):
+                lock.unlink()
 
     def _on_change(self) -> None:
         """From now on the environment is neither what it was nor complete."""

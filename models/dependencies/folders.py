@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import threading
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Callable
 
 from ...core.downloads import replace
 from ...core.errors import DependencyError
 
-_OLD, _NEXT = ".old", ".next"
+_OLD, _NEXT, _ASIDE = ".old", ".next", ".old-"
 
 
 def beside(folder: Path, ending: str) -> Path:
@@ -81,6 +84,26 @@ def remove_now(folder: Path) -> None:
         raise _protected(folder, error) from error
 
 
+def set_aside(folder: Path) -> None:
+    """Give up a folder that is of no use: it is out of the way at once, and deleted by and by.
+
+    To delete a large one takes minutes on slow disks, which nobody wants to wait for who has just
+    cancelled. What is left of it when QGIS ends is deleted by `sweep`. One in use stays.
+    """
+    aside = beside(folder, f"{_ASIDE}{uuid.uuid4().hex}")
+    try:
+        replace(folder, aside)
+    except OSError:
+        return
+    threading.Thread(target=_delete_what_goes, args=(aside,), daemon=True).start()
+
+
+def sweep(folder: Path) -> None:
+    """Delete all that was set aside."""
+    for aside in folder.parent.glob(f"{folder.name}{_ASIDE}*"):
+        _delete_what_goes(aside)
+
+
 def delete(folder: Path) -> None:
     """Delete a folder with all that is in it, files that are marked as read-only too.
 
@@ -106,6 +129,11 @@ def _exchanged(new: Path, folder: Path) -> bool:
         raise
     shutil.rmtree(old, onerror=_leave)
     return True
+
+
+def _delete_what_goes(folder: Path) -> None:
+    with suppress(OSError):
+        delete(folder)
 
 
 def _once_more(work: Callable[..., Any], path: str, error: Any) -> None:

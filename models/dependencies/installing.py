@@ -15,6 +15,10 @@ from .processes import clean_variables
 _RETRIES = 3
 _TIMEOUT_SECONDS = 30
 _PROGRESS = re.compile(r"Progress (\d+) of (\d+)")
+_UNPACKS = "Installing collected packages"
+"""How pip begins to say that all files are there and what it does next."""
+_LOCK_LINE = re.compile(r" \(from -r .* \(line \d+\)\)")
+"""What pip adds to each package that it was told by a file."""
 _SECRETS = re.compile(r"(//)[^/@\s]+@")
 
 
@@ -87,11 +91,13 @@ class PipProgress:
 
     def heard(self, line: str) -> None:
         """A line that pip has written."""
-        if line.startswith("Installing collected packages"):
+        if line.startswith(_UNPACKS):
             self._changing()
         numbers = _PROGRESS.fullmatch(line.strip())
         if numbers is None:
-            self._monitor.message(without_secrets(line))
+            self._monitor.message(_LOCK_LINE.sub("", without_secrets(line)))
+            if line.startswith(_UNPACKS):
+                self._monitor.message("This takes some minutes, in which pip says nothing.")
             return
         received, size = int(numbers[1]), int(numbers[2])
         self._monitor.progress(min(1.0, (self._done + received) / self._total))

@@ -12,7 +12,7 @@ from ...core.errors import DependencyError
 from .machine import Machine
 from .markers import holds
 
-TORCH = ("torch", "torchvision")
+TORCH = "torch"
 """What differs between the builds of PyTorch."""
 CUDA = ("nvidia-", "cuda-", "triton")
 """What PyTorch needs on Linux for graphics cards only."""

@@ -77,6 +77,8 @@ class WorkerNeeds:
     """By `Machine.system`."""
     without_cuda: System
     """What is different on Linux where PyTorch is to run on the processor only."""
+    torch_hashes: Tuple[str, ...] = ()
+    """SHA-256 of the files of torch that run on the processor only, in hexadecimal digits."""
 
     def check(self, machine: Machine) -> System:
         """The system of a Python, which the environment can be made with.
@@ -154,10 +156,15 @@ def read_packages(path: Path = LIST) -> Packages:
 
 
 def _wheel(entry: Mapping[str, Any]) -> Wheel:
-    digits = _HASH.fullmatch(entry["hash"])
+    digits = _digits(entry["hash"])
+    return Wheel(entry["file"], int(entry["bytes"]), int(entry["unpacked"]), digits)
+
+
+def _digits(text: str) -> str:
+    digits = _HASH.fullmatch(text)
     if digits is None:
-        raise ValueError(f"{entry['file']} has no hash")
-    return Wheel(entry["file"], int(entry["bytes"]), int(entry["unpacked"]), digits[1])
+        raise ValueError(f"{text} is no hash")
+    return digits[1]
 
 
 def _needs(entry: Mapping[str, Any]) -> WorkerNeeds:
@@ -168,6 +175,7 @@ def _needs(entry: Mapping[str, Any]) -> WorkerNeeds:
         (int(last[0]), int(last[1])),
         systems,
         _system(entry["without_cuda"]),
+        tuple(_digits(text) for text in entry["without_cuda"]["hashes"]),
     )
 
 

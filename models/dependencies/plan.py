@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Tuple
 
-from .lock import CUDA, Requirement, read_lock, without
+from .lock import CUDA, TORCH, Requirement, read_lock, without
 from .machine import Machine
 from .own_packages import folder_of
 from .packages import LOCK, Packages
+
+WITHOUT_CUDA = "https://download.pytorch.org/whl/cpu"
+"""Index of the builds of PyTorch for Linux that run on the processor only."""
+_HINT = (
+    "# python -m pip download --no-deps --only-binary :all: --require-hashes -d wheels -r THIS_FILE"
+)
 
 
 @dataclass(frozen=True)
@@ -37,16 +43,24 @@ class Plan:
     room: int
     """Bytes that have to be free to begin with."""
     requirements: Tuple[Requirement, ...] = ()
-    """Versions and hashes of the worker's packages."""
+    """Versions and hashes of all packages."""
     brings_cuda: bool = False
     """Whether the greater part is for graphics cards of NVIDIA."""
-    hashes_missing: bool = False
-    """Whether PyTorch itself is taken without a hash that Furrow knows."""
+    without_cuda: bool = False
+    """Whether PyTorch comes from its own index, as a build for the processor only."""
 
     @property
     def download(self) -> int:
         """Bytes to be downloaded, about."""
         return sum(item.bytes for item in self.items)
+
+    @property
+    def text(self) -> str:
+        """All packages with their hashes, as pip reads them on a computer that has the internet."""
+        index = f" --extra-index-url {WITHOUT_CUDA}" if self.without_cuda else ""
+        # Which hold for this machine has been told; the other computer may be of another kind.
+        lines = (replace(each, marker="").text() for each in self.requirements)
+        return f"{_HINT}{index}\n" + "".join(lines)
 
 
 def runtime_plan(packages: Path, pinned: Packages, machine: Machine) -> Plan:
@@ -57,8 +71,9 @@ def runtime_plan(packages: Path, pinned: Packages, machine: Machine) -> Plan:
     """
     wheel = pinned.runtime_for(machine)
     item = Item(wheel.package, wheel.version, wheel.bytes)
-    room = wheel.bytes + wheel.unpacked
-    return Plan((item,), folder_of(packages, machine), wheel.unpacked, room)
+    requirement = Requirement(wheel.package, wheel.version, "", (wheel.sha256,))
+    folder, room = folder_of(packages, machine), wheel.bytes + wheel.unpacked
+    return Plan((item,), folder, wheel.unpacked, room, (requirement,))
 
 
 def worker_plan(
@@ -79,7 +94,11 @@ def worker_plan(
     requirements = read_lock(lock, machine)
     sizes, unpacked = dict(system.bytes), system.unpacked
     if without_cuda:
-        requirements = without(requirements, CUDA)
+        hashes = pinned.worker.torch_hashes
+        requirements = tuple(
+            replace(each, hashes=hashes) if each.name == TORCH else each
+            for each in without(requirements, CUDA)
+        )
         sizes.update(pinned.worker.without_cuda.bytes)
         unpacked = pinned.worker.without_cuda.unpacked
     found = [Item(each.name, each.version, sizes.get(each.name, 0)) for each in requirements]
@@ -93,5 +112,5 @@ def worker_plan(
         2 * download + unpacked,
         requirements,
         brings_cuda=len(requirements) > len(without(requirements, CUDA)),
-        hashes_missing=without_cuda,
+        without_cuda=without_cuda,
     )

@@ -32,6 +32,11 @@ _LEFT_OUT = re.compile(
     r"|GDAL_DATA|GDAL_DRIVER_PATH|PROJ_LIB|PROJ_DATA|QT_PLUGIN_PATH"
 )
 """What QGIS and other programs set for their own Python."""
+_TOLD: Mapping[str, str] = {
+    "PYTHONNOUSERSITE": "1",
+    "PYTHONIOENCODING": "utf-8",
+    "PYTHONUNBUFFERED": "1",
+}
 _KEPT_OF_PIP = ("PIP_CERT", "PIP_CLIENT_CERT", "PIP_DEFAULT_TIMEOUT")
 _END = object()
 
@@ -43,13 +48,15 @@ def clean_variables(
 
     :param more: set on top, such as those of a proxy.
     """
+    told = {**_TOLD, **(more or {})}
+    # Proxies are spelt in small or in capital letters, and a program sees either.
+    spelt = {name.lower() for name in told}
     kept = {
         name: value
         for name, value in variables.items()
         if name in _KEPT_OF_PIP or not _LEFT_OUT.fullmatch(name)
     }
-    kept.update(PYTHONNOUSERSITE="1", PYTHONIOENCODING="utf-8", PYTHONUNBUFFERED="1")
-    return {**kept, **(more or {})}
+    return {**{name: kept[name] for name in kept if name.lower() not in spelt}, **told}
 
 
 def run(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
+from qgis.core import QgsApplication
 from qgis.PyQt.QtWidgets import QLabel
 
 from furrow.core.downloads import part_of
@@ -24,7 +25,7 @@ from furrow.tests.ui.manager_models import (
     view_of,
 )
 from furrow.ui.model_downloads import bytes_to_come, download_model, missing_files
-from furrow.ui.model_jobs import Pace, pace_text
+from furrow.ui.model_jobs import Job, ModelJobs, Pace, pace_text
 from furrow.ui.model_questions import DeleteQuestion, DownloadQuestion
 from furrow.ui.model_views import ModelView, State
 
@@ -210,3 +211,15 @@ def test_pace_in_words() -> None:
     assert pace_text(1e6, 4e6, 0.0) == "1.0 MB of 4.0 MB"
     assert pace_text(1e6, 161e6, 2e6) == "1.0 MB of 161.0 MB, 2.0 MB/s, 1 min 20 s left"
     assert pace_text(0, 36e9, 1e6).endswith("10 h 0 min left")
+
+
+# --- the jobs ---
+
+
+def test_closing_ends_a_job_that_waits_for_its_turn(qgis_app: Any) -> None:
+    jobs = ModelJobs()
+    jobs.start(Job("Waiting", lambda monitor: 1, lambda result: None, lambda sentence: None))
+    jobs.close()
+    assert "Furrow: Waiting" not in [
+        task.description() for task in QgsApplication.taskManager().activeTasks()
+    ]

@@ -14,7 +14,7 @@ import pytest
 from furrow.core.errors import DependencyError
 from furrow.models.dependencies.lock import CUDA, TORCH, digest, read_lock, without
 from furrow.models.dependencies.machine import QUESTION, Machine, here, machine_from
-from furrow.models.dependencies.packages import LOCK, Wheel, newest, read_packages
+from furrow.models.dependencies.packages import LIST, LOCK, Wheel, newest, read_packages
 from furrow.models.dependencies.plan import runtime_plan, worker_plan
 
 SYSTEMS = {
@@ -153,14 +153,43 @@ def test_plan_without_cuda() -> None:
     machine = Machine((3, 12, 0), "linux_x86_64", (2, 36))
     plan = worker_plan(Path("x"), PINNED, machine, without_cuda=True)
     assert plan.download < 4e8
-    assert plan.hashes_missing
+    assert plan.without_cuda
     assert not plan.brings_cuda
-    assert set(TORCH) <= {item.package for item in plan.items}
-    assert plan.items[0].package == "torch"
+    assert plan.items[0].package == TORCH
+
+
+def test_list_for_another_computer(place: Path) -> None:
+    machine = Machine((3, 12, 0), "linux_x86_64", (2, 36))
+    plan = worker_plan(Path("x"), PINNED, machine, without_cuda=True)
+    assert "download.pytorch.org/whl/cpu" in plan.text.splitlines()[0]
+    (place / "list.txt").write_text(plan.text)
+    for other in (machine, Machine((3, 10, 0), "win_amd64")):
+        found = read_lock(place / "list.txt", other)
+        assert {each.name for each in found} == {each.name for each in plan.requirements}
+
+
+def test_hashes_without_cuda_are_of_the_torch_that_is_pinned() -> None:
+    machine = Machine((3, 12, 0), "linux_x86_64", (2, 36))
+    usual, own = (
+        {each.name: each for each in worker_plan(Path("x"), PINNED, machine, bare).requirements}
+        for bare in (False, True)
+    )
+    told = json.loads(LIST.read_text(encoding="utf-8"))["worker"]["without_cuda"]
+    assert own[TORCH].version == usual[TORCH].version == told["torch"]
+    assert own[TORCH].hashes == PINNED.worker.torch_hashes
+    assert len(set(own[TORCH].hashes)) >= 10
+    assert not set(own[TORCH].hashes) & set(usual[TORCH].hashes)
+    assert all(own[name] == usual[name] for name in own if name != TORCH)
 
 
 def test_runtime_plan_names_file_and_folder(place: Path) -> None:
-    plan = runtime_plan(place, PINNED, Machine((3, 12, 0), "win_amd64"))
+    machine = Machine((3, 12, 0), "win_amd64")
+    plan = runtime_plan(place, PINNED, machine)
+    assert plan.text.startswith("# python -m pip download ")
+    (place / "lock.txt").write_text(plan.text)
+    (only,) = read_lock(place / "lock.txt", machine)
+    assert f"{only.name}-{only.version}-cp312-" in PINNED.runtime_for(machine).name
+    assert only.hashes == (PINNED.runtime_for(machine).sha256,)
     assert plan.target == place / "cp312-win_amd64"
     assert plan.room > plan.download
 

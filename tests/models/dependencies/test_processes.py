@@ -108,6 +108,16 @@ def test_variables_are_clean() -> None:
     assert clean["NO_PROXY"] == "a"
 
 
+@pytest.mark.parametrize("told", ["https_proxy", "HTTPS_PROXY"])
+def test_a_proxy_that_is_told_is_the_only_one(told: str) -> None:
+    inherited = {"HTTPS_PROXY": "http://old:1", "https_proxy": "http://old:2", "PATH": "/bin"}
+    clean = clean_variables({told: "http://new:3"}, inherited)
+    assert {name: clean[name] for name in clean if "proxy" in name.lower()} == {
+        told: "http://new:3"
+    }  # fmt: skip
+    assert clean["PATH"] == "/bin"
+
+
 def test_variables_reach_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHOME", "/nowhere")
     monkeypatch.setenv("PYTHONPATH", "/nowhere")
@@ -139,11 +149,13 @@ def test_progress_of_pip() -> None:
     progress = PipProgress(
         Monitor(progress=shares.append, message=told.append), 300, lambda: begun.append(1)
     )
-    for line in ("Collecting a", "Progress 50 of 100", "Progress 100 of 100", "Progress 0 of 200",
+    for line in ("Collecting a (from -r /home/a b/lock.txt (line 7))", "Progress 50 of 100",
+                 "Progress 100 of 100", "Progress 0 of 200",
                  "Progress 500 of 500", "Installing collected packages: a"):  # fmt: skip
         progress.heard(line)
     assert [round(share, 2) for share in shares] == [0.17, 0.33, 0.33, 1.0]
-    assert told == ["Collecting a", "Installing collected packages: a"]
+    assert told[:2] == ["Collecting a", "Installing collected packages: a"]
+    assert "some minutes" in told[2]
     assert begun == [1]
 
 
