@@ -1,0 +1,1 @@
+"""From a raster of labels to polygons that share their edges."""
