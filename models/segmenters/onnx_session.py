@@ -28,6 +28,8 @@ _ACCELERATED: Dict[str, Dict[str, str]] = {
     "CoreMLExecutionProvider": {"RequireStaticInputShapes": "1"},
 }
 """onnxruntime's providers that are faster than the CPU, best first, and their options."""
+THREADS_VARIABLE = "FURROW_THREADS"
+"""Of the environment: processes that work side by side are told to use one thread each."""
 _MOST_THREADS = 4
 _KEPT_SESSIONS = 4
 """Those of two models; large ones take gigabytes."""
@@ -42,8 +44,9 @@ def available() -> bool:
 
 
 def default_threads() -> int:
-    """How many threads a session uses unless told otherwise."""
-    return min(_MOST_THREADS, os.cpu_count() or 1)
+    """How many threads a session uses unless told otherwise, here or in THREADS_VARIABLE."""
+    told = os.environ.get(THREADS_VARIABLE, "")
+    return max(1, int(told)) if told.isdecimal() else min(_MOST_THREADS, os.cpu_count() or 1)
 
 
 def open_session(path: Path, threads: Optional[int] = None, accelerated: bool = False) -> Any:
@@ -72,6 +75,14 @@ def open_session(path: Path, threads: Optional[int] = None, accelerated: bool = 
             "classical."
         )
     return _opened(path, path.stat().st_mtime_ns, threads or default_threads(), accelerated)
+
+
+def close_sessions() -> None:
+    """Forget all sessions; those that nobody uses let go of their files, which can be moved then.
+
+    Files of weights stay open as long as their session, and Windows moves no open file.
+    """
+    _opened.cache_clear()
 
 
 class GraphRunner:

@@ -10,16 +10,16 @@ import atexit
 import shutil
 import tempfile
 import warnings
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
-import onnx
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from furrow.models.worker import torchvision_repair
+from furrow.models.worker.export import export
 
 torchvision_repair.repair()  # before segment_anything or timm import it
 
@@ -47,9 +47,9 @@ def sam() -> nn.Module:
     torch.manual_seed(0)
     encoder = ImageEncoderViT(
         img_size=SIDE, depth=2, embed_dim=32, num_heads=2, out_chans=CHANNELS, window_size=8,
-        global_attn_indexes=[1], use_rel_pos=True,
+        global_attn_indexes=[1], use_rel_pos=True, norm_layer=partial(nn.LayerNorm, eps=1e-6),
     )  # fmt: skip
-    transformer = TwoWayTransformer(depth=2, embedding_dim=CHANNELS, mlp_dim=64, num_heads=4)
+    transformer = TwoWayTransformer(depth=2, embedding_dim=CHANNELS, mlp_dim=64, num_heads=8)
     model = Sam(
         encoder,
         PromptEncoder(CHANNELS, (GRID, GRID), (SIDE, SIDE), 8),
@@ -366,46 +366,11 @@ def sam2_decoder(model: nn.Module, path: Path, sized: bool = False, multimask: b
     return write(module, path, given, ["masks", "iou_predictions"], {**axes, **MANY})
 
 
-class OwnDecoder(nn.Module):
-    """As Furrow exports: four masks, the single one first, any number of prompts."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.inner = _official(model)
-
-    def forward(self, features_0: Tensor, points: Tensor, labels: Tensor) -> tuple:
-        nothing = torch.zeros(1, 1, LOW, LOW)
-        sizes = torch.tensor([SIDE, SIDE], dtype=torch.float)
-        _, scores, low = self.inner(features_0, points, labels, nothing, torch.zeros(1), sizes)
-        return low, scores
-
-
-def own_pair(model: nn.Module, folder: Path) -> tuple:
-    """What `python -m furrow.models.worker export` writes for a Segment Anything."""
-    encoder = write(
-        model.image_encoder, folder / "own-encoder.onnx",
-        {"image": torch.rand(1, 3, SIDE, SIDE)}, ["features_0"],
-    )  # fmt: skip
-    given = {
-        "features_0": torch.randn(1, CHANNELS, GRID, GRID),
-        "points": torch.rand(2, 3, 2) * SIDE,
-        "labels": torch.randint(0, 4, (2, 3)).float(),
-    }
-    axes = {"points": {0: "n", 1: "k"}, "labels": {0: "n", 1: "k"}}
-    path = folder / "own-decoder.onnx"
-    decoder = write(OwnDecoder(model), path, given, ["logits", "scores"], axes)
-    said = {
-        "furrow.family": "segment-anything",
-        "furrow.side": str(SIDE),
-        "furrow.fit": "pad",
-        "furrow.mean": "123.675,116.28,103.53",
-        "furrow.std": "58.395,57.12,57.375",
-    }
-    for file in (encoder, decoder):
-        content = onnx.load(file)
-        onnx.helper.set_model_props(content, said)
-        onnx.save(content, file)
-    return encoder, decoder
+def own_pair(model: nn.Module, folder: Path) -> None:
+    """What `python -m furrow.models.worker export` makes of a checkpoint of Segment Anything."""
+    checkpoint = folder.with_name("checkpoint.pth")
+    torch.save(model.state_dict(), checkpoint)
+    export(checkpoint, folder)
 
 
 @lru_cache(maxsize=1)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from furrow.models.segmenters.onnx_session import (  # noqa: E402
     CPU,
     GraphRunner,
     accelerators,
+    close_sessions,
     open_session,
 )
 
@@ -26,10 +29,10 @@ CUDA, COREML = "CUDAExecutionProvider", "CoreMLExecutionProvider"
 
 @pytest.fixture(autouse=True)
 def nothing_kept():
-    onnx_session._opened.cache_clear()
+    close_sessions()
     onnx_session._say_slow.cache_clear()
     yield
-    onnx_session._opened.cache_clear()
+    close_sessions()
 
 
 class Offering:
@@ -80,6 +83,14 @@ def features(runner: GraphRunner) -> np.ndarray:
 def test_a_session_is_opened_once() -> None:
     assert open_session(ENCODER, 1) is open_session(ENCODER, 1)
     assert open_session(ENCODER).get_providers() == [CPU]
+
+
+def test_sessions_that_nobody_uses_are_closed() -> None:
+    used, unused = open_session(ENCODER, 1), weakref.ref(open_session(ENCODER, 2))
+    close_sessions()
+    gc.collect()
+    assert unused() is None
+    assert features(GraphRunner(ENCODER, 1)).any() and used.get_inputs()
 
 
 def test_opening_the_shipped_model_is_cheap() -> None:
