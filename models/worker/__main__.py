@@ -44,7 +44,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         return _ended(
             _FAILED,
             f"The Python package {package} does not load here; use the Python of the environment "
-            "of the heavy tools, which the dependency manager makes.",
+            "that Models of Furrow > Packages installs.",
         )
     except KeyboardInterrupt:
         return _ended(_STOPPED, "Stopped; nothing was written.")
