@@ -102,7 +102,9 @@ class TorchSegmenter:
         taken = _taken(answers["logits"][:, :, seen[0], seen[1]], prompts)
         masks = frame.masks(_chosen(answers["logits"], taken), embedding.shape)
         scores = np.clip(np.nan_to_num(_chosen(answers["scores"], taken)), 0, 1)
-        order = np.argsort(masks.sum(axis=(2, 3)), axis=1, kind="stable")
+        # Along axes numpy counts ten times as slowly.
+        areas = [[np.count_nonzero(mask) for mask in answers] for answers in masks]
+        order = np.argsort(areas, axis=1, kind="stable")
         return _chosen(masks, order), _chosen(scores, order)
 
     def _decode(

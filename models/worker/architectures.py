@@ -93,7 +93,32 @@ class Hiera:
         return f"Segment Anything {self.version} {self.size}"
 
 
-Architecture = Union[VisionTransformer, TinyVit, Hiera]
+@dataclass(frozen=True)
+class RotaryTransformer:
+    """The encoder of Segment Anything 3, which tells places by turning what is compared."""
+
+    side: int
+    patch: int
+    width: int
+    depth: int
+    heads: int
+    window: int
+    """In cells; the picture's rows and columns are a multiple of it."""
+    global_blocks: Tuple[int, ...]
+    """Those that look at the whole picture."""
+    hidden: int
+    """Width within the blocks."""
+    learned: int
+    """Rows and columns of the position embedding, which is repeated over the picture."""
+    channels: int
+
+    @property
+    def title(self) -> str:
+        """As its authors call it."""
+        return "Segment Anything 3"
+
+
+Architecture = Union[VisionTransformer, TinyVit, Hiera, RotaryTransformer]
 
 _HIERAS: Mapping[Tuple[int, ...], Tuple[str, int, Tuple[int, ...], Tuple[int, ...]]] = {
     (1, 2, 7, 2): ("tiny", 1, (8, 4, 14, 7), (5, 7, 9)),
@@ -106,8 +131,9 @@ _NEWER = ("no_obj_embed_spatial", "occlusion_spatial_embedding_parameter", "obj_
           "temporal_positional_encoding_projection_layer")  # fmt: skip
 """How names begin that Segment Anything 2.1 has and 2 has not."""
 _RELATIVES = (
-    (r"^(detector|tracker|detector_model|tracker_model|tracker_neck)\.",
-     "Segment Anything 3, which Furrow does not run; choose a checkpoint of Segment Anything 2.1"),
+    (r"interactive_(convs|sam_mask_decoder)\.",
+     "Segment Anything 3.1, which Furrow does not run; choose sam3.pt of Segment Anything 3 or a "
+     "checkpoint of Segment Anything 2.1"),
     (r"^mask_decoder\.hf_token",
      "HQ-SAM, which Furrow does not run; choose a checkpoint of Segment Anything"),
     (r"^image_encoder\.(stages?\d*|features|fuse_stage\d)\.",
@@ -135,6 +161,8 @@ def recognise(
     try:
         if "image_encoder.backbone.pos_embed" in weights:
             return _hiera(weights, config or {})
+        if "image_encoder.trunk.pos_embed" in weights:
+            return _rotary(weights, config or {})
         if "image_encoder.patch_embed.seq.0.c.weight" in weights:
             return _tiny_vit(weights)
         if "image_encoder.pos_embed" in weights:
@@ -219,6 +247,40 @@ def _hiera(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> Hiera:
         channels=shapes["neck.convs.0.weight"][0],
         side=int(said.get("side", SIDE)),
     )
+
+
+def _rotary(weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> RotaryTransformer:
+    shapes = _shapes(weights, "image_encoder.")
+    said = _said_of_rotary(config)
+    width, _, patch, _ = shapes["trunk.patch_embed.proj.weight"]
+    depth = _count(shapes, r"trunk\.blocks\.(\d+)\.")
+    places = shapes["trunk.pos_embed"][1]
+    learned = isqrt(places)
+    if places not in (learned**2, learned**2 + 1):
+        raise ValueError(f"{places} places")
+    window = int(said.get("window_size", learned))
+    published = range(depth // 4 - 1, depth, depth // 4)
+    made = RotaryTransformer(
+        side=int(said.get("image_size", 3 * window * patch)),
+        patch=patch,
+        width=width,
+        depth=depth,
+        heads=int(said.get("num_attention_heads", width // 64)),
+        window=window,
+        global_blocks=tuple(said.get("global_attn_indexes", published)),
+        hidden=shapes["trunk.blocks.0.mlp.fc1.weight"][0],
+        learned=learned,
+        channels=shapes["convs.0.conv_1x1.weight"][0],
+    )
+    if made.side % (patch * window) or width % (4 * made.heads):
+        raise ValueError(f"{made.heads} heads of width {width}, windows of {window}")
+    return made
+
+
+def _said_of_rotary(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a config.json of transformers says of the encoder, wherever in it that stands."""
+    inner = config.get("detector_config") or config.get("tracker_config") or config
+    return (inner.get("vision_config") or {}).get("backbone_config") or {}
 
 
 def _stages(shapes: Mapping[str, Sequence[int]]) -> Tuple[int, ...]:

@@ -36,6 +36,8 @@ _WRONG_KINDS = (
 _ONNX_VERSIONS = range(3, 64)
 _MOST_HEADER = 100_000_000
 _HEADER_LENGTH = struct.Struct("<Q")
+_CODE = ("GLOBAL", "not an allowed", "unrecognized function", "unsupported class")
+"""In what torch's restricted reader says of files that name something that is not numbers."""
 # torch raises pickle's exception; this module has no other use for pickle.
 _Refused = torch.serialization.pickle.UnpicklingError
 
@@ -149,8 +151,7 @@ def _read_pytorch(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except _Refused as error:
-        reason = str(error)
-        wants_code = "Unsupported" in reason or "not an allowed" in reason
+        wants_code = any(mark in str(error) for mark in _CODE)
         raise ModelError(_needs_code(path) if wants_code else _damaged(path)) from error
     except (RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError,
             OSError, AssertionError) as error:  # fmt: skip
@@ -184,4 +185,3 @@ def _needs_code(path: Path) -> str:
 
 def _damaged(path: Path) -> str:
     return f"{path} is cut off, damaged or no checkpoint of PyTorch; download it again."
-

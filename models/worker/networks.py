@@ -15,8 +15,15 @@ from torch import Tensor, nn
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Prompts, check_picture
 from ..segmenters.model_frame import Fit, ModelFrame
-from . import mobile, segment_anything_1, segment_anything_2
-from .architectures import Architecture, Hiera, TinyVit, VisionTransformer, recognise
+from . import mobile, segment_anything_1, segment_anything_2, segment_anything_3
+from .architectures import (
+    Architecture,
+    Hiera,
+    RotaryTransformer,
+    TinyVit,
+    VisionTransformer,
+    recognise,
+)
 from .checkpoints import find, read, read_config
 from .mask_decoder import MaskDecoder, Picture, steady
 from .prompt_encoder import BACKGROUND, FOREGROUND, LOWER_RIGHT, PADDING, UPPER_LEFT, PromptEncoder
@@ -24,6 +31,7 @@ from .weight_names import part, uniform
 
 _MEAN_2 = tuple(255 * share for share in (0.485, 0.456, 0.406))
 _STD_2 = tuple(255 * share for share in (0.229, 0.224, 0.225))
+_MIDDLE = (127.5, 127.5, 127.5)
 _AT_ONCE = {"cpu": 2, "other": 32}
 """Prompts that go through the decoder together; on a processor so few that its cache holds them."""
 FEATURE = "features_"
@@ -34,7 +42,8 @@ class Network(Protocol):
     """A promptable network that stays open."""
 
     family: str
-    """segment-anything, mobile-sam, segment-anything-2 or segment-anything-2.1."""
+    """segment-anything, mobile-sam, segment-anything-2, segment-anything-2.1 or
+    segment-anything-3."""
     side: int
     """Of the model's square, in pixels."""
     parameters: int
@@ -46,7 +55,7 @@ class Network(Protocol):
         """All that `decode` needs of an image.
 
         :param image: (H, W, 3) uint8, never changed.
-        :return: features_0 (1, c, h, w) float32 and, with Segment Anything 2, features_1 and
+        :return: features_0 (1, c, h, w) float32 and, with Segment Anything 2 and 3, features_1 and
             features_2 of twice and four times its rows and columns.
         :raises ModelError: the memory does not suffice.
         """
@@ -132,6 +141,8 @@ def assemble(architecture: Architecture, weights: Mapping[str, Tensor], source: 
 def _encoder(architecture: Architecture, weights: Mapping[str, Tensor]) -> nn.Module:
     if isinstance(architecture, Hiera):
         return segment_anything_2.encoder(architecture, weights)
+    if isinstance(architecture, RotaryTransformer):
+        return segment_anything_3.encoder(architecture, weights)
     own = part(weights, "image_encoder.")
     if isinstance(architecture, TinyVit):
         return mobile.encoder(architecture, own)
@@ -143,12 +154,16 @@ def _family(architecture: Architecture) -> str:
         return "segment-anything"
     if isinstance(architecture, TinyVit):
         return "mobile-sam"
+    if isinstance(architecture, RotaryTransformer):
+        return "segment-anything-3"
     return "segment-anything-2.1" if architecture.version == "2.1" else "segment-anything-2"
 
 
 def _frame(architecture: Architecture) -> ModelFrame:
     if isinstance(architecture, Hiera):
         return ModelFrame(architecture.side, Fit.STRETCH, _MEAN_2, _STD_2, whole_numbers=False)
+    if isinstance(architecture, RotaryTransformer):
+        return ModelFrame(architecture.side, Fit.STRETCH, _MIDDLE, _MIDDLE, whole_numbers=False)
     return ModelFrame(architecture.side)
 
 
@@ -317,5 +332,3 @@ def prompt_points(
         points.append(np.zeros((1, 2), np.float32))
         labels.append(PADDING)
     return np.concatenate(points).astype(np.float32), np.array(labels, np.int64)
-
-

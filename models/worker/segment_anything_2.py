@@ -17,12 +17,16 @@ _STRIDES = (4, 8, 16)
 """Of the features, in pixels."""
 
 
-class HieraEncoder(nn.Module):
+class FilmEncoder(nn.Module):
     """Features at three scales, as the decoder takes them."""
 
     no_memory: Tensor
 
     def __init__(self, vision: nn.Module, channels: int) -> None:
+        """Put an encoder in front.
+
+        :param vision: its answer has `fpn_hidden_states`, three levels from fine to coarse.
+        """
         super().__init__()
         self.vision = vision
         self.conv_s0 = nn.Conv2d(channels, channels // 8, 1)
@@ -46,14 +50,29 @@ def encoder(architecture: Hiera, weights: Mapping[str, Tensor]) -> nn.Module:
     package = _package()
     with torch.device("meta"):
         vision = package.Sam2VisionModel(_config(package, architecture))
-        made = HieraEncoder(vision, architecture.channels)
-    wanted = {}
-    for name in made.state_dict():
-        start = "image_encoder." if name.startswith("vision.") else "mask_decoder."
-        if name != "no_memory":
-            wanted[name] = weights[start + name.replace("vision.", "", 1)]
+    vision.load_state_dict(
+        {name: weights["image_encoder." + name] for name in vision.state_dict()}, assign=True
+    )
+    return with_decoder_parts(vision, architecture.channels, weights)
+
+
+def with_decoder_parts(
+    vision: nn.Module, channels: int, weights: Mapping[str, Tensor]
+) -> FilmEncoder:
+    """An encoder with what the decoder's weights add to it, without a copy.
+
+    :param vision: with its weights.
+    :param weights: all weights, under the names of :func:`.weight_names.uniform`.
+    :raises KeyError, RuntimeError: the weights do not fit.
+    """
+    with torch.device("meta"):
+        made = FilmEncoder(nn.Identity(), channels)
+    wanted = {
+        name: weights["mask_decoder." + name] for name in made.state_dict() if name != "no_memory"
+    }
     wanted["no_memory"] = weights["no_mem_embed"].reshape(1, -1, 1, 1)
     made.load_state_dict(wanted, assign=True)
+    made.vision = vision
     return made
 
 

@@ -1,7 +1,7 @@
 """The names that the weights of a network have in different files, brought to one form.
 
     image_encoder.     names of the module that encodes: of the package segment-anything, of our
-                       TinyViT, or of transformers' Sam2VisionModel
+                       TinyViT, of transformers' Sam2VisionModel, or of Segment Anything 3's authors
     prompt_encoder.    names of the package segment-anything, whatever the family
     mask_decoder.      the same; Segment Anything 2 has some more
 
@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from typing import Dict, Mapping, Match, Sequence, Tuple
 
+import torch
 from torch import Tensor
 
 _Rules = Sequence[Tuple[str, str]]
@@ -52,6 +53,12 @@ _VIT_FROM_TRANSFORMERS: _Rules = (
     (r"^image_encoder\.neck\.conv2\.", "image_encoder.neck.2."),
     (r"^image_encoder\.neck\.layer_norm2\.", "image_encoder.neck.3."),
 )
+_NEWER_DECODER: _Rules = (
+    (r"^sam_prompt_encoder\.", "prompt_encoder."),
+    (r"^sam_mask_decoder\.", "mask_decoder."),
+    (rf"{_LAYER}\.mlp\.layers\.0\.", r"\1.mlp.lin1."),
+    (rf"{_LAYER}\.mlp\.layers\.1\.", r"\1.mlp.lin2."),
+)
 _SEGMENT_ANYTHING_2: _Rules = (
     (r"^image_encoder\.trunk\.", "image_encoder.backbone."),
     (r"^(image_encoder\.backbone\.patch_embed)\.proj\.", r"\1.projection."),
@@ -59,32 +66,63 @@ _SEGMENT_ANYTHING_2: _Rules = (
     (r"^(image_encoder\.backbone\.blocks\.\d+)\.mlp\.layers\.0\.", r"\1.mlp.proj_in."),
     (r"^(image_encoder\.backbone\.blocks\.\d+)\.mlp\.layers\.1\.", r"\1.mlp.proj_out."),
     (r"^(image_encoder\.neck\.convs\.\d+)\.conv\.", r"\1."),
-    (r"^sam_prompt_encoder\.", "prompt_encoder."),
-    (r"^sam_mask_decoder\.", "mask_decoder."),
-    (rf"{_LAYER}\.mlp\.layers\.0\.", r"\1.mlp.lin1."),
-    (rf"{_LAYER}\.mlp\.layers\.1\.", r"\1.mlp.lin2."),
+    *_NEWER_DECODER,
 )
-_WRAPPERS = ("module.", "sam.", "sam_model.", "model.")
-"""What training programs put in front of every name."""
+_SEGMENT_ANYTHING_3: _Rules = (
+    (r"^detector\.backbone\.vision_backbone\.trunk\.", "image_encoder.trunk."),
+    (r"^detector\.backbone\.vision_backbone\.sam2_convs\.", "image_encoder.convs."),
+    (r"^tracker\.", ""),
+    *_NEWER_DECODER,
+)
+_3_FROM_TRANSFORMERS: _Rules = (
+    (r"^(?:detector_model\.)?vision_encoder\.backbone\.", "image_encoder.trunk."),
+    (r"^(?:tracker_neck|vision_encoder\.neck)\.fpn_layers\.", "image_encoder.convs."),
+    (r"^tracker_model\.", ""),
+    (r"^(image_encoder\.trunk)\.embeddings\.position_embeddings$", r"\1.pos_embed"),
+    (r"^(image_encoder\.trunk)\.embeddings\.patch_embeddings\.projection\.",
+     r"\1.patch_embed.proj."),
+    (r"^(image_encoder\.trunk)\.layer_norm\.", r"\1.ln_pre."),
+    (r"^(image_encoder\.trunk)\.layers\.(\d+)\.layer_norm(\d)\.", r"\1.blocks.\2.norm\3."),
+    (r"^(image_encoder\.trunk)\.layers\.(\d+)\.attention\.o_proj\.", r"\1.blocks.\2.attn.proj."),
+    (r"^(image_encoder\.trunk)\.layers\.(\d+)\.attention\.", r"\1.blocks.\2.attn."),
+    (r"^(image_encoder\.trunk)\.layers\.", r"\1.blocks."),
+    (r"^(image_encoder\.convs\.0)\.scale_layers\.0\.", r"\1.dconv_2x2_0."),
+    (r"^(image_encoder\.convs\.0)\.scale_layers\.2\.", r"\1.dconv_2x2_1."),
+    (r"^(image_encoder\.convs\.1)\.scale_layers\.0\.", r"\1.dconv_2x2."),
+    (r"^(image_encoder\.convs\.\d+)\.proj1\.", r"\1.conv_1x1."),
+    (r"^(image_encoder\.convs\.\d+)\.proj2\.", r"\1.conv_3x3."),
+    *_FROM_TRANSFORMERS,
+)  # fmt: skip
+_PLACES_3 = "vision_encoder.backbone.embeddings.position_embeddings"
+_APART = re.compile(r"^(image_encoder\.trunk\.blocks\.\d+\.attn)\.q_proj\.(weight|bias)$")
+_WRAPPERS = ("module.", "sam.", "sam_model.", "model.", "tracker_model.")
+"""What training programs, and transformers at times, put in front of every name."""
 _POINTS = "prompt_encoder.point_embeddings.weight"
 
 
 def uniform(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:
     """Weights under the names that this package uses; names that are not known stay."""
     weights = _unwrapped(weights)
-    rules: _Rules = ()
-    if any(name.startswith("vision_encoder.") for name in weights):
-        hiera = "vision_encoder.backbone.pos_embed" in weights
-        rules = (*_FROM_TRANSFORMERS, *(() if hiera else _VIT_FROM_TRANSFORMERS))
-    elif "image_encoder.trunk.pos_embed" in weights:
-        rules = _SEGMENT_ANYTHING_2
+    rules = _rules(weights)
     named = {_renamed(name, rules): values for name, values in weights.items()}
-    if rules and rules[0] == _FROM_TRANSFORMERS[0]:
-        named = _numbered_layers(named)
+    if _FROM_TRANSFORMERS[0] in rules:
+        named = _joined(_numbered_layers(named))
     if _POINTS in named:
         for kind, values in enumerate(named.pop(_POINTS)):
             named[f"prompt_encoder.point_embeddings.{kind}.weight"] = values[None]
     return named
+
+
+def _rules(weights: Mapping[str, Tensor]) -> _Rules:
+    """How names are changed, by whose they are."""
+    if _PLACES_3 in weights or f"detector_model.{_PLACES_3}" in weights:
+        return _3_FROM_TRANSFORMERS
+    if "detector.backbone.vision_backbone.trunk.pos_embed" in weights:
+        return _SEGMENT_ANYTHING_3
+    if any(name.startswith("vision_encoder.") for name in weights):
+        hiera = "vision_encoder.backbone.pos_embed" in weights
+        return (*_FROM_TRANSFORMERS, *(() if hiera else _VIT_FROM_TRANSFORMERS))
+    return _SEGMENT_ANYTHING_2 if "image_encoder.trunk.pos_embed" in weights else ()
 
 
 def part(weights: Mapping[str, Tensor], start: str) -> Dict[str, Tensor]:
@@ -103,6 +141,16 @@ def _renamed(name: str, rules: _Rules) -> str:
     for pattern, new in rules:
         name = re.sub(pattern, new, name)
     return name
+
+
+def _joined(weights: Dict[str, Tensor]) -> Dict[str, Tensor]:
+    """Queries, keys and values in one, as in the authors' files."""
+    for match in list(filter(None, map(_APART.match, weights))):
+        start, kind = match.groups()
+        apart = [f"{start}.{name}_proj.{kind}" for name in "qkv"]
+        if all(name in weights for name in apart):
+            weights[f"{start}.qkv.{kind}"] = torch.cat([weights.pop(name) for name in apart])
+    return weights
 
 
 def _numbered_layers(weights: Mapping[str, Tensor]) -> Dict[str, Tensor]:

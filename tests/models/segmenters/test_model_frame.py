@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from furrow.models.segmenters.model_frame import Fit, ModelFrame
 
@@ -52,6 +53,19 @@ def test_logits_come_back_as_in_the_models_own_predictors(shape, fit):
     assert np.abs(frame.logits(low, shape) - expected).max() < 1e-4
     sure = np.abs(expected) > 1e-3
     assert (frame.masks(low, shape) == (expected > 0))[sure].all()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("fit", list(Fit))
+@pytest.mark.parametrize("smooth", [0, 4])
+def test_masks_are_where_logits_are_above_0(shape, fit, smooth):
+    random = np.random.default_rng(2).normal(size=(2, 3, 64, 64))
+    low = ndimage.gaussian_filter(random, (0, 0, smooth, smooth)).astype(np.float32)
+    low[0, 0], low[0, 1, :9], low[1, 2, 5, 5] = -1, 0, np.nan
+    frame = ModelFrame(256, fit)
+    logits, masks = frame.logits(low, shape), frame.masks(low, shape)
+    sure = ~(np.abs(logits) < 1e-5)
+    assert (masks == (logits > 0))[sure].all() and not masks[0, 0].any()
 
 
 def test_the_longer_side_fills_a_padded_square():

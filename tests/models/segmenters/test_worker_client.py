@@ -198,12 +198,13 @@ def test_a_killed_child_is_replaced_and_asked_again(worker: Callable[..., Worker
 def test_killing_the_child_at_any_moment_ends_well(worker: Callable[..., Worker]) -> None:
     one, dice = worker("slow=0.1"), random.Random(7)
     expected = one.ask(ENCODE).header["token"]
+    longest = 1.5 * one.about.seconds + 0.3
     failures = 0
     for round_number in range(20):
         if round_number % 2:
             one.stop()  # so that some moments are those of a start
 
-        def kill(delay: float = dice.uniform(0, 0.5)) -> None:
+        def kill(delay: float = dice.uniform(0, longest)) -> None:
             time.sleep(delay)
             if one.pid is not None:
                 os.kill(one.pid, signal.SIGKILL)
@@ -216,7 +217,8 @@ def test_killing_the_child_at_any_moment_ends_well(worker: Callable[..., Worker]
                 assert one.ask(ENCODE).header["token"] == expected
         except WorkerError as error:
             failures += 1
-            assert "lack of memory when it was started; try again" in str(error)
+            # At its start, or twice: the one before had just been killed while it was idle.
+            assert "often for lack of memory" in str(error) and "; try again" in str(error)
         assert time.monotonic() - began < 15
         killer.join()
     assert failures < 20

@@ -104,7 +104,7 @@ def random_weight(name: str, shape: Tuple[int, ...], seed: int = 0) -> Tensor:
     if len(shape) < 2:
         return 0.1 * numbers
     # Logits are to be of the size that trained networks give: -10 to 10.
-    gains = {"output_hypernetworks": 2.0, "conv_s": 0.1, "neck.convs": 0.1}
+    gains = {"output_hypernetworks": 2.0, "conv_s": 0.1, "neck.convs": 0.1, "fpn_layers": 0.5}
     gain = next((gains[part] for part in gains if part in name), 1.3)
     return numbers * (gain / int(np.prod(shape[1:])) ** 0.5)
 
@@ -121,8 +121,13 @@ class Vit:
     side: int = SIDE
 
 
-def segment_anything(vit: Vit = Vit(), decoder_width: int = WIDTH) -> nn.Module:
-    """A `Sam` of the package segment-anything."""
+def segment_anything(
+    vit: Vit = Vit(), decoder_width: int = WIDTH, decoder_hidden: int = 0
+) -> nn.Module:
+    """A `Sam` of the package segment-anything.
+
+    :param decoder_hidden: width within the decoder's layers; 0: four times that of its tokens.
+    """
     repair()
     from segment_anything import modeling
 
@@ -133,14 +138,16 @@ def segment_anything(vit: Vit = Vit(), decoder_width: int = WIDTH) -> nn.Module:
         norm_layer=partial(nn.LayerNorm, eps=1e-6), use_rel_pos=True,
         global_attn_indexes=vit.global_blocks, window_size=vit.window,
     )  # fmt: skip
-    return _with_decoder(encoder, decoder_width, grid, vit.side)
+    return _with_decoder(encoder, decoder_width, grid, vit.side, decoder_hidden)
 
 
-def _with_decoder(encoder: nn.Module, width: int, grid: int, side: int) -> nn.Module:
+def _with_decoder(
+    encoder: nn.Module, width: int, grid: int, side: int, hidden: int = 0
+) -> nn.Module:
     from segment_anything import modeling
 
     transformer = modeling.TwoWayTransformer(
-        depth=2, embedding_dim=width, mlp_dim=4 * width, num_heads=8
+        depth=2, embedding_dim=width, mlp_dim=hidden or 4 * width, num_heads=8
     )
     return shaken(modeling.Sam(
         encoder,
@@ -151,14 +158,18 @@ def _with_decoder(encoder: nn.Module, width: int, grid: int, side: int) -> nn.Mo
     ))  # fmt: skip
 
 
-def mobile_sam(architecture: TinyVit = TINY_MOBILE) -> nn.Module:
-    """A `Sam` with the encoder of MobileSAM, as its own package makes it."""
+def mobile_sam(architecture: TinyVit = TINY_MOBILE, hidden: int = 0) -> nn.Module:
+    """A `Sam` with the encoder of MobileSAM, as its own package makes it.
+
+    :param hidden: width within the decoder's layers; 0: four times that of its tokens.
+    """
     repair()
     import segment_anything  # noqa: F401 - the decoder comes from there
 
     encoder = MobileEncoder(architecture)
     encoder.img_size = architecture.side
-    return _with_decoder(encoder, architecture.channels, architecture.side // 16, architecture.side)
+    grid = architecture.side // 16
+    return _with_decoder(encoder, architecture.channels, grid, architecture.side, hidden)
 
 
 def write_segment_anything(path: Path, sam: nn.Module) -> Path:
@@ -169,13 +180,16 @@ def write_segment_anything(path: Path, sam: nn.Module) -> Path:
 
 def write_mobile_sam(path: Path, sam: nn.Module) -> Path:
     """A file as published: the classifier of the encoder's training is still in it."""
-    weights = dict(sam.state_dict())
-    width = weights["image_encoder.neck.0.weight"].shape[1]
-    for name, shape in (("norm_head.weight", (width,)), ("norm_head.bias", (width,)),
-                        ("head.weight", (10, width)), ("head.bias", (10,))):  # fmt: skip
-        weights[f"image_encoder.{name}"] = torch.zeros(shape)
-    torch.save(weights, path)
+    torch.save({**sam.state_dict(), **mobile_classifier(sam, 10)}, path)
     return path
+
+
+def mobile_classifier(sam: nn.Module, classes: int) -> Dict[str, Tensor]:
+    """What only the training of MobileSAM's encoder needed."""
+    width = sam.state_dict()["image_encoder.neck.0.weight"].shape[1]
+    shapes = {"norm_head.weight": (width,), "norm_head.bias": (width,),
+              "head.weight": (classes, width), "head.bias": (classes,)}  # fmt: skip
+    return {f"image_encoder.{name}": torch.zeros(shape) for name, shape in shapes.items()}
 
 
 def segment_anything_2(side: int = SIDE, width: int = 16, decoder_width: int = WIDTH) -> nn.Module:
@@ -202,6 +216,65 @@ def segment_anything_2(side: int = SIDE, width: int = 16, decoder_width: int = W
     places = model.shared_image_embedding.positional_embedding
     model.prompt_encoder.shared_embedding.positional_embedding.data = places.data
     return model
+
+
+def segment_anything_3(side: int = 168, width: int = 64, decoder_width: int = WIDTH) -> nn.Module:
+    """A `Sam3TrackerModel` of the package transformers from 5.0 on."""
+    from transformers import Sam3TrackerConfig, Sam3TrackerModel
+
+    backbone = {
+        "model_type": "sam3_vit_model", "hidden_size": width, "intermediate_size": 3 * width,
+        "num_hidden_layers": 4, "num_attention_heads": 4, "image_size": side, "patch_size": 14,
+        "window_size": 4, "global_attn_indexes": [1, 3], "pretrain_image_size": 56,
+        "layer_norm_eps": 1e-5,  # as its authors have it
+    }  # fmt: skip
+    vision = {
+        "model_type": "sam3_vision_model", "backbone_config": backbone,
+        "fpn_hidden_size": decoder_width, "scale_factors": [4.0, 2.0, 1.0],
+        "backbone_feature_sizes": [[side // 14 * k] * 2 for k in (4, 2, 1)],
+    }  # fmt: skip
+    decoder = {"hidden_size": decoder_width, "mlp_dim": 4 * decoder_width,
+               "iou_head_hidden_dim": decoder_width}  # fmt: skip
+    prompts = {"hidden_size": decoder_width, "image_size": side, "patch_size": 14}
+    config = Sam3TrackerConfig(
+        vision_config=vision, prompt_encoder_config=prompts, mask_decoder_config=decoder
+    )
+    model = shaken(Sam3TrackerModel(config))
+    places = model.shared_image_embedding.positional_embedding
+    model.prompt_encoder.shared_embedding.positional_embedding.data = places.clone()
+    return model
+
+
+def published_shapes_3(width: int, depth: int, hidden: int, channels: int = 256) -> Shapes:
+    """Names and shapes in a published file of Segment Anything 3, but for what finds by words."""
+    vision = "detector.backbone.vision_backbone"
+    shapes: Shapes = {
+        f"{vision}.trunk.pos_embed": (1, 577, width),
+        f"{vision}.trunk.patch_embed.proj.weight": (width, 3, 14, 14),
+        **dict(_norm(f"{vision}.trunk.ln_pre", width)),
+        "tracker.no_mem_embed": (1, 1, channels),
+    }
+    for k in range(depth):
+        block = f"{vision}.trunk.blocks.{k}"
+        shapes.update([
+            *_norm(f"{block}.norm1", width), *_norm(f"{block}.norm2", width),
+            *_linear(f"{block}.attn.qkv", 3 * width, width),
+            *_linear(f"{block}.attn.proj", width, width),
+            *_linear(f"{block}.mlp.fc1", hidden, width),
+            *_linear(f"{block}.mlp.fc2", width, hidden),
+        ])  # fmt: skip
+    half, quarter = width // 2, width // 4
+    for convs in ("convs", "sam2_convs"):
+        start = f"{vision}.{convs}"
+        for name, taken, given in (("0.dconv_2x2_0", width, half), ("1.dconv_2x2", width, half),
+                                   ("0.dconv_2x2_1", half, quarter)):  # fmt: skip
+            shapes[f"{start}.{name}.weight"] = (taken, given, 2, 2)
+            shapes[f"{start}.{name}.bias"] = (given,)
+        for k, taken in enumerate((quarter, half, width, width)):
+            shapes.update(_conv(f"{start}.{k}.conv_1x1", channels, taken, 1, 1))
+            shapes.update(_conv(f"{start}.{k}.conv_3x3", channels, channels, 3, 3))
+    inner = (*_prompt_encoder(channels), *_mask_decoder(channels))
+    return {**shapes, **{f"tracker.{name}": shape for name, shape in inner}}
 
 
 def write_segment_anything_2(
