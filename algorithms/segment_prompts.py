@@ -194,7 +194,8 @@ class SegmentPrompts(FurrowAlgorithm):
         QGIS shows such a picture below y = 0, where prompts clicked in QGIS lie.
         """
         source = self.parameterAsSource(parameters, "PROMPTS", context)
-        return source is not None and source.sourceExtent().yMinimum() >= 0
+        # The middle, because an outline may reach a little beyond the picture's upper edge.
+        return source is not None and source.sourceExtent().center().y() >= 0
 
     def _prompts(
         self, parameters: Dict[str, Any], context: QgsProcessingContext, grid: Grid

@@ -139,7 +139,7 @@ def _read_safetensors(path: Path) -> Any:
     except ImportError as error:
         raise ModelError(
             f"{path} needs the Python package safetensors; repair the environment of the heavy "
-            "tools with the dependency manager."
+            "tools under Models of Furrow > Packages."
         ) from error
     try:
         return load(str(path))

@@ -118,7 +118,7 @@ def export(
         raise ModelError(
             f"torch {torch.__version__} cannot turn {checkpoint} into ONNX files here ({reason}); "
             "end other programs if the memory is full, or repair the environment of the heavy "
-            "tools with the dependency manager."
+            "tools under Models of Furrow > Packages."
         ) from error
     finally:
         close_sessions()

@@ -50,5 +50,5 @@ def _package() -> object:
         raise ModelError(
             "Checkpoints of Segment Anything need the Python packages segment-anything and "
             f"torchvision, which do not load here ({failure}); repair the environment of the heavy "
-            "tools with the dependency manager."
+            "tools under Models of Furrow > Packages."
         ) from failure

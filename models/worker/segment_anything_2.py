@@ -109,5 +109,5 @@ def _package() -> ModuleType:
         raise ModelError(
             "Checkpoints of Segment Anything 2 need the Python package transformers from version "
             f"4.56 on, which does not load here ({failure}); repair the environment of the heavy "
-            "tools with the dependency manager."
+            "tools under Models of Furrow > Packages."
         ) from failure

@@ -105,7 +105,7 @@ def test_what_is_missing_is_said(registry, monkeypatch) -> None:
     assert advice["efficient-sam-ti"] == "Download the model in the model manager (41.4 MB)."
     heavy = advice["segment-anything-vit-h"]
     assert heavy.startswith("Download the model in the model manager (2.6 GB), then install")
-    assert "environment of the heavy tools" in heavy
+    assert "Checkpoints and training" in heavy
     assert advice["segment-anything-3"].startswith("Get sam3.pt (3.5 GB) from its publisher")
     monkeypatch.setattr(onnx_session, "available", lambda: False)
     assert "onnxruntime" in registry.model("furrow-field").advice
@@ -305,9 +305,9 @@ def test_a_default_that_is_another(monkeypatch, tmp_path, places) -> None:
         ("model", "model is no model that Furrow can run"),
         ("broken.onnx", "broken.onnx"),
         ("empty", "no encoder"),
-        ("model.pth", "environment of the heavy tools"),
-        ("model.PT", "environment of the heavy tools"),
-        ("model.safetensors", "environment of the heavy tools"),
+        ("model.pth", "Checkpoints and training"),
+        ("model.PT", "Checkpoints and training"),
+        ("model.safetensors", "Checkpoints and training"),
     ],
 )
 @pytest.mark.parametrize("use", ["load", "require"])
