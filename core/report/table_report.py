@@ -1,4 +1,4 @@
-"""A report of figures: big numbers, histograms, tables. One file that needs nothing else."""
+"""A report of figures: big numbers, pictures, histograms, tables. One file, nothing else."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """A picture with its title."""
+
+    title: str
+    uri: str
+    """data: URI."""
+    note: str
+    """What it shows, also for those who cannot see it."""
+
+
+@dataclass(frozen=True)
 class TableReport:
     """The contents of the page, in the order in which they are shown."""
 
@@ -37,6 +48,7 @@ class TableReport:
     created: str
     """ISO 8601."""
     headlines: Tuple[Headline, ...]
+    pictures: Tuple[Figure, ...] = ()
     histograms: Tuple[Histogram, ...] = ()
     tables: Tuple[Table, ...] = ()
     """Those without rows are left out."""
