@@ -20,7 +20,7 @@ XVFB         := xvfb-run -a -s "-screen 0 1400x900x24"
 HEADLESS     := QT_QPA_PLATFORM=offscreen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system link demo test run lint bench bench-segmenters train-field-model test-models scene-sheet package deploy translations clean
+.PHONY: help setup system link demo test run lint bench bench-segmenters bench-delineation bench-field-classifier bench-scene bench-planar bench-models train-field-model test-models scene-sheet package deploy translations clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -95,6 +95,21 @@ bench: setup ## measure speed and quality (every bench/bench_*.py)
 bench-segmenters: setup ## measure all segmentation engines on all labelled sets (ARGS="--engine ID --no-speed")
 	@$(HEADLESS) $(PY) bench/bench_segmenters.py $(ARGS) </dev/null
 
+bench-delineation: setup ## measure whole scenes against true fields and classical methods (ARGS="--set NAME --engine ID")
+	@$(HEADLESS) $(PY) bench/bench_delineation.py $(ARGS) </dev/null
+
+bench-planar: setup ## measure how 20,000 fields become planar polygons (ARGS="--side 5000 --fields 5000")
+	@$(HEADLESS) $(PY) bench/bench_planar.py $(ARGS) </dev/null
+
+bench-models: setup .venv/.worker ## measure what Furrow adds to Segment Anything models: overheads, batches, encodings, kills
+	@$(HEADLESS) $(PY) bench/bench_models.py $(ARGS) </dev/null
+
+bench-scene: setup ## measure a whole scene: time, memory, 1 against 2 processes (ARGS="--size 10980 --known")
+	@$(HEADLESS) $(PY) bench/bench_scene.py $(ARGS) </dev/null
+
+bench-field-classifier: setup ## measure the classifier of fields on real pictures (ARGS="--network resnet18 --epochs 40": a network too)
+	@$(HEADLESS) $(PY) bench/bench_field_classifier.py $(ARGS) </dev/null
+
 TRAINING := PYTHONPATH=build/plugins $(HEADLESS) $(PY) -m furrow.models.training
 RUN      ?= build/field-model
 START    ?= models/training/field_network.npz
@@ -110,7 +125,7 @@ train-field-model: setup .venv/.worker ## train the field model, or go on with i
 
 test-models: setup .venv/.worker ## run the cases of the Segment Anything models on real files (MODELS=folder)
 	@test -n "$(MODELS)" || { echo "Say where the files are: make test-models MODELS=folder" >&2; exit 1; }
-	@FURROW_MODELS="$(abspath $(MODELS))" $(HEADLESS) $(PY) -m pytest -s tests/models/worker/test_real_files.py $(PYTEST_ARGS) </dev/null
+	@FURROW_MODELS="$(abspath $(MODELS))" $(HEADLESS) $(PY) -m pytest -s --timeout=7200 tests/models/test_real_files.py $(PYTEST_ARGS) </dev/null
 
 scene-sheet: setup .venv/.worker ## draw scenes that the field model is trained on beside their truth
 	@$(TRAINING) sheet build/scenes.png </dev/null && echo "See build/scenes.png"

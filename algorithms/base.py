@@ -221,7 +221,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
                     f"{name}: {parameters[name]} is not a raster that can be read."
                 )
             return None
-        return _source_of(name, layer)
+        return source_of(name, layer)
 
     def text(self, parameters: Dict[str, Any], name: str, context: QgsProcessingContext) -> str:
         """A text parameter without blanks around it."""
@@ -255,7 +255,11 @@ def _require_writable(name: str, path: Path) -> None:
         ) from error
 
 
-def _source_of(name: str, layer: QgsRasterLayer) -> str:
+def source_of(name: str, layer: QgsRasterLayer) -> str:
+    """The file behind a raster layer of the parameter `name`.
+
+    :raises ParameterError: it is no file that GDAL reads.
+    """
     if layer.providerType() != "gdal":
         raise ParameterError(
             f"{name}: {layer.name()} is a {layer.providerType()} layer; save it as a GeoTIFF first "

@@ -71,24 +71,24 @@ def check_model(
 
     :raises ModelError: a file or what runs it is missing.
     """
-    Registry(places()).require(*_chosen(algorithm, parameters, context))
+    Registry(places()).require(*read_model(algorithm, parameters, context))
 
 
 def read_segmenter(
     algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
 ) -> Segmenter:
     """The engine behind MODEL or MODEL_FILE."""
-    return Registry(places()).load(*_chosen(algorithm, parameters, context))
+    return Registry(places()).load(*read_model(algorithm, parameters, context))
 
 
 def model_record(
     algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
 ) -> Dict[str, str]:
     """What the run record says of MODEL or MODEL_FILE."""
-    return Registry(places()).record(*_chosen(algorithm, parameters, context))
+    return Registry(places()).record(*read_model(algorithm, parameters, context))
 
 
-def _chosen(
+def read_model(
     algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
 ) -> Tuple[str, Optional[str]]:
     """MODEL and MODEL_FILE."""

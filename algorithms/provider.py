@@ -21,8 +21,14 @@ ALGORITHMS = (
     ("extract_profiles", "ExtractProfiles"),
     ("rank_images", "RankImages"),
     ("segment_prompts", "SegmentPrompts"),
+    ("delineate", "Delineate"),
+    ("refine_fields", "RefineFields"),
     ("encode_image", "EncodeImage"),
     ("evaluate_fields", "EvaluateFields"),
+    ("export_field_crops", "ExportFieldCrops"),
+    ("import_field_labels", "ImportFieldLabels"),
+    ("train_field_classifier", "TrainFieldClassifier"),
+    ("classify_fields", "ClassifyFields"),
 )
 
 

@@ -85,3 +85,20 @@ class Segmenter(Protocol):
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
         """Masks for a batch of prompts on an encoded image; n = len(prompts), which may be 0."""
+
+
+class EdgeSegmenter(Segmenter, Protocol):
+    """A segmenter that also knows where fields end."""
+
+    def edges(self, embedding: Embedding) -> Optional[np.ndarray]:
+        """The chance that a field ends at a pixel.
+
+        :param embedding: made by this engine.
+        :return: (H, W) float32 0..1, or None where the engine behind this one knows of none.
+        """
+
+
+def known_edges(segmenter: Segmenter, embedding: Embedding) -> Optional[np.ndarray]:
+    """(H, W) float32 0..1, where a field ends; None for an engine that does not say."""
+    edges = getattr(segmenter, "edges", None)
+    return None if edges is None else edges(embedding)

@@ -15,6 +15,7 @@ from .composite import stretch
 from .dates import date_from_name, date_from_tags
 from .grid import Grid, Window
 from .indices import Index
+from .nodata import has_data
 from .ranking import clearest
 from .raster_gdal import UNPLACED, GdalRaster, describe
 from .series import Series, SeriesImage
@@ -158,8 +159,7 @@ class FilePictures:
             stored = raster.read(self._bands, window, self._onto)
         finally:
             raster.close()
-        valid = np.isfinite(stored).all(axis=0) if stored.dtype.kind == "f" else None
-        valid = _has_data(stored, [self._info.nodata[b - 1] for b in self._bands], valid)
+        valid = has_data(stored, [self._info.nodata[b - 1] for b in self._bands])
         composite = stretch(stored, valid)
         brightness = composite.mean(axis=2, dtype=np.float32) / np.float32(255)
         feature = np.where(valid, brightness, np.float32(np.nan))
@@ -184,14 +184,3 @@ def _shown_roles(roles: Mapping[str, int]) -> Tuple[str, ...]:
         if all(role in roles for role in wanted):
             return wanted
     return (next(iter(roles)),) * 3
-
-
-def _has_data(
-    stored: np.ndarray, nodata: Sequence[Optional[float]], finite: Optional[np.ndarray]
-) -> np.ndarray:
-    """(h, w) bool: not every band says no data."""
-    empty = np.zeros(stored.shape[1:], dtype=bool)
-    values = [value for value in nodata if value is not None and not np.isnan(value)]
-    if len(values) == len(nodata):
-        empty = np.all([band == value for band, value in zip(stored, values)], axis=0)
-    return ~empty if finite is None else finite & ~empty

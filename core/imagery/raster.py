@@ -13,6 +13,9 @@ import numpy as np
 
 from .grid import Grid, Window
 
+UNPLACED = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+"""Where QGIS shows a raster without a place: one unit a pixel, rows going down from 0."""
+
 
 @dataclass(frozen=True)
 class RasterInfo:

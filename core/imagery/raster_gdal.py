@@ -10,7 +10,8 @@ from osgeo import gdal, osr
 
 from ..errors import RasterError
 from .grid import Grid, Window
-from .raster import RasterInfo
+from .raster import UNPLACED, RasterInfo
+from .warping import blank, same_place, seen_window, thinned
 
 _DTYPES = {
     gdal.GDT_Byte: np.uint8,
@@ -21,14 +22,6 @@ _DTYPES = {
     gdal.GDT_Float32: np.float32,
     gdal.GDT_Float64: np.float64,
 }
-UNPLACED = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
-"""Where QGIS shows a raster without a place: one unit a pixel, rows going down from 0."""
-_LATTICE = 9
-"""Points a side that find a window on another grid."""
-_MARGIN = 4
-"""Pixels read beyond it: the lattice misses the bend between its points."""
-_PLACED = 1e-3
-"""Two grids are one where their corners differ by less than this share of a pixel."""
 
 
 class GdalRaster:
@@ -50,7 +43,7 @@ class GdalRaster:
         if onto is None or same_grid(onto, self.info.grid):
             return _read_window(self._dataset, self.info, bands, window, shape)
         values = self._warped(bands, window, onto, categorical)
-        return values if shape is None else _thinned(values, shape)
+        return values if shape is None else thinned(values, shape)
 
     def close(self) -> None:
         """Release the file."""
@@ -66,12 +59,12 @@ class GdalRaster:
         nodata = [self.info.nodata[number - 1] for number in bands]
         kind = self._dataset.GetRasterBand(bands[0]).DataType
         target = _in_memory(onto, window, nodata, kind)
-        seen = _seen_window(self.info.grid, onto, window)
+        seen = seen_window(self.info.grid, onto, window, _moved)
         if seen is not None:
             stored = _read_window(self._dataset, self.info, bands, seen, None)
             with _reading(self.info.path):
                 source = _in_memory(self.info.grid, seen, nodata, kind, stored)
-                _warp(source, target, _blank(self.info, bands, categorical), categorical)
+                _warp(source, target, blank(self.info, bands, categorical), categorical)
         return target.ReadAsArray().reshape(len(bands), window.height, window.width)
 
 
@@ -85,7 +78,7 @@ def describe(path: str) -> RasterInfo:
 
 def same_grid(a: Grid, b: Grid) -> bool:
     """Whether two grids have the same pixels. A missing reference system equals any."""
-    if (a.width, a.height) != (b.width, b.height) or not _same_place(a, b):
+    if (a.width, a.height) != (b.width, b.height) or not same_place(a, b):
         return False
     return a.crs == b.crs or not a.crs or not b.crs or bool(_system(a.crs).IsSame(_system(b.crs)))
 
@@ -197,30 +190,10 @@ def _warp(
         source,
         resampleAlg="near" if categorical else "bilinear",
         srcNodata=blank,
-        srcSRS=here or there,
-        dstSRS=there or here,
+        srcSRS=here or there or None,
+        dstSRS=there or here or None,
         multithread=False,
     )
-
-
-def _seen_window(grid: Grid, onto: Grid, window: Window) -> Optional[Window]:
-    """The window of a raster that lies under a window of another grid, with a margin; or None."""
-    steps = np.linspace(0, 1, _LATTICE)
-    cols, rows = np.meshgrid(
-        window.col + steps * window.width, window.row + steps * window.height
-    )
-    x, y = onto.to_map(cols.ravel(), rows.ravel())
-    x, y = grid.to_pixel(*_moved(x, y, onto.crs, grid.crs))
-    finite = np.isfinite(x) & np.isfinite(y)
-    if not finite.any():
-        return None
-    left, top = np.floor(x[finite].min()) - _MARGIN, np.floor(y[finite].min()) - _MARGIN
-    right, bottom = np.ceil(x[finite].max()) + _MARGIN, np.ceil(y[finite].max()) + _MARGIN
-    left, right = np.clip([left, right], 0, grid.width).astype(int)
-    top, bottom = np.clip([top, bottom], 0, grid.height).astype(int)
-    if left >= right or top >= bottom:
-        return None
-    return Window(int(top), int(left), int(bottom - top), int(right - left))
 
 
 def _moved(
@@ -236,24 +209,6 @@ def _moved(
         points = osr.CoordinateTransformation(*systems).TransformPoints(np.column_stack((x, y)))
     moved = np.array(points, dtype=np.float64)
     return moved[:, 0], moved[:, 1]
-
-
-def _blank(info: RasterInfo, bands: Sequence[int], categorical: bool) -> Optional[int]:
-    """0 in digital numbers without a no data value: it must not blend with its neighbours."""
-    declared = any(info.nodata[number - 1] is not None for number in bands)
-    return None if declared or categorical or info.dtype.kind not in "ui" else 0
-
-
-def _thinned(values: np.ndarray, shape: Tuple[int, int]) -> np.ndarray:
-    rows = np.linspace(0, values.shape[1] - 1, shape[0]).round().astype(int)
-    cols = np.linspace(0, values.shape[2] - 1, shape[1]).round().astype(int)
-    return values[:, rows][:, :, cols]
-
-
-def _same_place(a: Grid, b: Grid) -> bool:
-    corners = np.array([0, a.width, a.width]), np.array([0, 0, a.height])
-    x, y = b.to_pixel(*a.to_map(*corners))
-    return bool(np.abs(x - corners[0]).max() < _PLACED and np.abs(y - corners[1]).max() < _PLACED)
 
 
 def _system(text: str) -> osr.SpatialReference:

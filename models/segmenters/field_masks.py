@@ -64,6 +64,19 @@ def upsampled(
     return down @ logits[known] @ across.T > 0, (rows, columns)
 
 
+def enlarged_map(values: np.ndarray, step: float, shape: Tuple[int, int]) -> np.ndarray:
+    """Values of square cells, interpolated to pixels.
+
+    :param values: (rows, columns) float32; the last ones may reach beyond the image.
+    :param step: pixels of a cell.
+    :param shape: height and width of the image in pixels.
+    :return: (H, W) float32.
+    """
+    every = [slice(0, cells) for cells in values.shape]
+    down, across = (_interpolation(k, k, 0.0, step, size)[0] for k, size in zip(every, shape))
+    return down @ values @ across.T
+
+
 def _interpolation(
     cells: slice, known: slice, offset: float, step: float, size: int
 ) -> Tuple[np.ndarray, slice]:

@@ -18,8 +18,8 @@ from .classical import ClassicalSegmenter
 from .close_look import SMALL, close_decodes, enlarged, view_around
 from .context_evidence import context_evidence
 from .edge_evidence import edge_evidence
-from .field_crops import FINE, GRID, Decode, anchor_within, decoder_inputs, decodes
-from .field_masks import field_mask
+from .field_crops import FINE, GRID, LEVELS, Decode, anchor_within, decoder_inputs, decodes
+from .field_masks import enlarged_map, field_mask
 from .odds import chance
 from .onnx_session import open_session
 from .ranking import Ranker, features
@@ -94,6 +94,15 @@ class FieldModelSegmenter:
             name: _cut(values[0], (height, width), padded.shape[2])
             for name, values in zip(names, maps)
         }
+
+    def edges(self, embedding: Embedding) -> np.ndarray:
+        """The chance that a field ends at a pixel; see `EdgeSegmenter.edges`.
+
+        :param embedding: made by this engine.
+        :return: (H, W) float32 0..1.
+        """
+        edges = embedding.data["edges"].astype(np.float32)
+        return enlarged_map(edges, LEVELS[0], embedding.shape)
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
         """Three masks for each prompt.

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from threading import Lock
-from typing import Sequence
+from typing import Optional, Sequence
 
 import numpy as np
 
-from ...core.fields.segmenter import Embedding, Masks, Prompts, Segmenter, check_picture
+from ...core.fields.segmenter import (
+    Embedding,
+    Masks,
+    Prompts,
+    Segmenter,
+    check_picture,
+    known_edges,
+)
 from .embedding_store import EmbeddingStore, pixel_key
 
 
@@ -61,6 +68,10 @@ class StoredSegmenter:
         self.store.put(key, made)
         self._count(encoded=1, reused=0)
         return made
+
+    def edges(self, embedding: Embedding) -> Optional[np.ndarray]:
+        """See `EdgeSegmenter.edges`; None where the engine does not say."""
+        return known_edges(self._segmenter, embedding)
 
     def predict(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Masks:
         """See `Segmenter.predict`."""

@@ -44,11 +44,17 @@ def run(open_network: Callable[[], Any]) -> None:
     :param open_network: called once the package is known; may import torch.
     """
     began = time.monotonic()
+    inward, outward = begin()
+    server = importlib.import_module(f"{PACKAGE}.models.worker.server")
+    server.serve(open_network, inward, outward, began)
+
+
+def begin() -> Tuple[Any, Any]:
+    """Make the package known; the pipes for frames, inward and outward."""
     inward, outward = _protocol_pipes()
     _end_with_parent()
     _register()
-    server = importlib.import_module(f"{PACKAGE}.models.worker.server")
-    server.serve(open_network, inward, outward, began)
+    return inward, outward
 
 
 def _protocol_pipes() -> Tuple[Any, Any]:

@@ -30,6 +30,18 @@ PUBLIC = {
         "ALL_MASKS SIMPLIFY EMBEDDINGS OUTPUT",
         "OUTPUT",
     ),
+    "delineate": (
+        "INPUT AOI CROPLAND DATES MODEL MODEL_FILE RED GREEN BLUE TILE OVERLAP ROUNDS "
+        "POINTS_PER_SIDE PRED_IOU STABILITY MIN_AREA_HA MIN_GAIN STOP_RESIDUAL REFINE SIMPLIFY_M "
+        "WORKERS RESUME OUTPUT RESIDUAL REPORT",
+        "OUTPUT RESIDUAL REPORT COVERAGE FIELD_COUNT",
+    ),
+    "refinefields": (
+        "INPUT FIELDS SCORE_FIELD MODEL MODEL_FILE RED GREEN BLUE PRESET EDGE_RATIO ENTROPY "
+        "MIN_AREA_HA MIN_PART_HA COVERAGE MARGIN SERIES INDEX INVALID_QA BANDS SCALE OFFSET "
+        "SIMPLIFY OUTPUT",
+        "OUTPUT SPLIT_COUNT FIELD_COUNT SKIPPED",
+    ),
     "encodeimage": (
         "INPUT MODEL MODEL_FILE TILE EXTENT RED GREEN BLUE OUTPUT",
         "OUTPUT ENCODED REUSED",
@@ -38,6 +50,25 @@ PUBLIC = {
         "FIELDS TRUTH SCORE_FIELD IOU GROUP_FIELD MIN_AREA RULES BOUNDARY_M OUTPUT REPORT",
         "OUTPUT REPORT PRECISION RECALL F1 MEAN_IOU OVERSEGMENTATION UNDERSEGMENTATION "
         "BOUNDARY_F1",
+    ),
+    "exportfieldcrops": (
+        "INPUT FIELDS CLASS_FIELD DEFAULT_CLASS MARGIN BACKGROUND FORMAT MIN_PIXELS LABEL_FILES "
+        "TILE MORE_IMAGES IMAGE_FIELD RED GREEN BLUE OUTPUT",
+        "OUTPUT CROP_COUNT PICTURE_COUNT SKIPPED",
+    ),
+    "importfieldlabels": (
+        "LABELS FIELDS CLASS_FIELD ADD_NEW OUTPUT",
+        "OUTPUT CHANGED NEW MISSING SKIPPED",
+    ),
+    "trainfieldclassifier": (
+        "INPUT FIELDS CLASS_FIELD FEATURES MORE_IMAGES IMAGE_FIELD RED GREEN BLUE GROUP_FIELD "
+        "BLOCK_M FOLDS SEED FEATURE_GROUPS TREES NETWORK EPOCHS BATCH CROP_SIDE RATE WEIGHTS "
+        "MODEL REPORT",
+        "MODEL REPORT ACCURACY F1 KAPPA TRAINED SKIPPED",
+    ),
+    "classifyfields": (
+        "INPUT FIELDS MODEL MORE_IMAGES IMAGE_FIELD PROBABILITIES OUTPUT REJECTED",
+        "OUTPUT REJECTED CLASSIFIED SKIPPED",
     ),
 }
 """Parameters and outputs of API.md: added to, never renamed."""
@@ -50,7 +81,13 @@ DEFAULTS = {
     "extractprofiles": {"GAPFILL": "none"},
     "segmentprompts": {"WINDOW": 200, "ALL_MASKS": False, "SIMPLIFY": 0.5},
     "encodeimage": {"TILE": 200},
+    "delineate": {
+        "TILE": 512, "OVERLAP": 25, "ROUNDS": 4, "POINTS_PER_SIDE": 32, "MIN_AREA_HA": 0.1,
+        "MIN_GAIN": 0.5, "STOP_RESIDUAL": 5, "REFINE": True, "RESUME": True,
+    },
     "evaluatefields": {"IOU": 0.5, "RULES": "best"},
+    "trainfieldclassifier": {"FEATURES": "statistics", "FOLDS": 5},
+    "exportfieldcrops": {"MARGIN": 10, "BACKGROUND": "keep", "FORMAT": "png"},
 }  # fmt: skip
 CHOICES = {
     ("generatesamples", "MASK_RULE"): ["finest", "best", "balanced"],
@@ -58,6 +95,7 @@ CHOICES = {
     ("generatesamples", "CONFLICT"): ["drop", "best"],
     ("extractprofiles", "GAPFILL"): ["none", "linear"],
     ("segmentprompts", "MASK_RULE"): ["finest", "best", "balanced"],
+    ("trainfieldclassifier", "FEATURES"): ["statistics", "cnn"],
 }
 RARE = {
     "SHIFT_DAYS", "MAX_GAP_DAYS", "INVALID_QA", "BANDS", "SCALE", "OFFSET", "MODEL_FILE",
@@ -157,7 +195,10 @@ def test_can_be_used_in_models(algorithm: Any) -> None:
         "generatesamples": {"CANDIDATES", "KEPT", "REJECTED_COUNT", "SKIPPED"},
         "cleansamples": {"KEPT", "REJECTED_COUNT"},
         "encodeimage": {"ENCODED", "REUSED"},
+        "refinefields": {"SPLIT_COUNT", "FIELD_COUNT", "SKIPPED"},
+        "delineate": {"COVERAGE", "FIELD_COUNT"},
         "evaluatefields": {"PRECISION", "RECALL", "F1", "MEAN_IOU", "BOUNDARY_F1"},
+        "trainfieldclassifier": {"ACCURACY", "F1"},
     }.get(algorithm.name(), set())
     assert wanted <= numbers
     assert not algorithm.flags() & algorithm.Flag.FlagHideFromModeler

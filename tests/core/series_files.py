@@ -53,7 +53,8 @@ def write_image(
     height, width = next(iter(bands.values())).shape
     driver = gdal.GetDriverByName("GTiff")
     data = driver.Create(str(path), width, height, len(bands), _KINDS[dtype], list(options))
-    data.SetGeoTransform(list(transform))
+    if len(transform):
+        data.SetGeoTransform(list(transform))
     if epsg is not None:
         data.SetProjection(wkt(epsg))
     data.SetMetadata(dict(tags or {}))

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 ALGORITHMS = (
-    "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts,encodeimage,"
-    "evaluatefields"
+    "generatesamples,cleansamples,extractprofiles,rankimages,segmentprompts,encodeimage,delineate,"
+    "refinefields,evaluatefields,exportfieldcrops,importfieldlabels,trainfieldclassifier,"
+    "classifyfields"
 )
 SCREEN = "-screen 0 1400x900x24"
 SECONDS = 120

@@ -11,7 +11,8 @@ import pytest
 
 ALGORITHMS = (
     "generatesamples", "cleansamples", "extractprofiles", "rankimages", "segmentprompts",
-    "encodeimage",
+    "encodeimage", "delineate", "refinefields", "exportfieldcrops", "importfieldlabels",
+    "trainfieldclassifier", "classifyfields", "evaluatefields",
 )  # fmt: skip
 pytestmark = pytest.mark.qgis
 
@@ -47,7 +48,7 @@ def test_lists_the_algorithms(listing: dict[str, Any]) -> None:
 def test_help(qgis: Any, name: str) -> None:
     said = answer(qgis, "help", f"furrow:{name}")
     assert said["algorithm_details"]["tags"]
-    assert "OUTPUT" in said["outputs"]
+    assert {"OUTPUT", "MODEL"} & set(said["outputs"])
 
 
 def test_generates_samples(qgis: Any, demo_scene: Any, tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""The work on one tile, wherever it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from furrow.core.fields.delineation import DelineationOptions
+from furrow.core.fields.scene_delineation import TileJob
+from furrow.core.fields.segmenter import Embedding
+from furrow.core.fields.tiling import Lattice
+from furrow.core.imagery.raster_gdal import describe
+from furrow.core.imagery.scene_images import measured_image
+from furrow.core.places import Places
+from furrow.models.segmenters import tile_work
+from furrow.models.segmenters.classical import ClassicalSegmenter
+from furrow.models.segmenters.tile_work import (
+    ModelChoice,
+    SceneWork,
+    TimedSegmenter,
+    scene_zoom,
+    work_on_tile,
+)
+from furrow.tests.core.series_files import write_image
+
+SIDE = 160
+
+
+@dataclass(frozen=True)
+class Seen:
+    zoom: int
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> SceneWork:
+    """Data on the left half only."""
+    values = np.random.default_rng(1).integers(200, 3000, (3, SIDE, SIDE))
+    values[:, :, SIDE // 2 :] = 0
+    path = str(write_image(tmp_path / "a.tif", dict(zip("abc", values)), nodata=0))
+    model = ModelChoice("classical", None, Places.under(tmp_path))
+    image, grid = measured_image(path, (1, 2, 3)), describe(path).grid
+    return SceneWork((image,), grid, None, DelineationOptions(rounds=1), None, model)
+
+
+def test_a_tile_without_data_of_its_own_is_not_looked_at(
+    scene: SceneWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The middle of its window has data, its core has none."""
+    opened: list[Any] = []
+    monkeypatch.setattr(tile_work, "open_model", opened.append)
+    tiles = Lattice((SIDE, SIDE), 96, 48).tiles
+    last = tiles[-1]
+    assert last.window.col < SIDE // 2 < last.core.col
+    record = work_on_tile(scene, TileJob(last))
+    assert record.count == 0 and not record.valid.any() and opened == []
+
+
+def test_what_is_asked_for_bounds_what_is_looked_at(scene: SceneWork) -> None:
+    first = Lattice((SIDE, SIDE), 96, 48).tiles[0]
+    asked = np.zeros((first.area.height, first.area.width), bool)
+    asked[10:40, 5:30] = True
+    record = work_on_tile(scene, TileJob(first, np.packbits(asked, axis=1)))
+    assert np.array_equal(record.valid, asked)
+    assert not record.labels[~asked].any()
+    assert record.seconds[:3].all()
+
+
+def test_most_samples_say_the_enlargement(
+    scene: SceneWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    votes = iter((2, 1, 2, 2, 1))
+    monkeypatch.setattr(tile_work, "look", lambda *_: Seen(next(votes)))
+    monkeypatch.setattr(tile_work, "_LARGE", 100)
+    monkeypatch.setattr(tile_work, "_SAMPLE", 300)
+    assert scene_zoom(scene) == 2
+    told = replace(scene, options=DelineationOptions(zoom=1))
+    assert scene_zoom(told) == 1
+
+
+def test_the_enlargement_is_open_where_samples_have_no_data(
+    scene: SceneWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tile_work, "_read", lambda *_: ([], np.zeros((3, 3), bool)))
+    assert scene_zoom(scene) is None
+
+
+def test_time_is_taken_and_edges_are_passed_on() -> None:
+    class Knowing(ClassicalSegmenter):
+        def edges(self, embedding: Embedding) -> np.ndarray:
+            return np.ones(embedding.shape, np.float32)
+
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    timed = TimedSegmenter(Knowing())
+    embedding = timed.encode(image)
+    assert timed.id == "classical" and timed.encoding > 0 and timed.decoding == 0
+    timed.predict(embedding, [])
+    assert timed.decoding > 0
+    assert timed.edges(embedding).all()
