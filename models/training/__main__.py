@@ -104,9 +104,10 @@ def _rank(given: argparse.Namespace) -> None:
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
     wanted = (("unseen", aside, given.pictures), ("known", learned, given.pictures // 2 + 1),
               ("test", aside, given.pictures // 8 + 1))  # fmt: skip
+    helpers = given.threads if given.threads > 1 else 0
     found = {}
     for seed, (name, pictures, count) in enumerate(wanted, start=1):
-        found[name] = judged(given.folder, pictures, count, seed, given.threads)
+        found[name] = judged(given.folder, pictures, count, seed, helpers)
         found[name].save(given.folder / f"judged_{name}.npz")
     # The network's masks are too good on pictures that it has learned: those count less.
     shares = {"unseen": 1.0, "known": 0.5}

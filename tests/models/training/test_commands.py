@@ -32,7 +32,9 @@ def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.M
     with (run / "validation.csv").open() as handle:
         assert [row["step"] for row in csv.DictReader(handle)] == ["1", "2"]
     main(["export", str(run), "--output", str(weights)])
-    main(["rank", str(weights), "--scenes", str(scenes), "--pictures", "6", *nowhere])
+    # In this process: onnxruntime, which other tests have used, does not survive a fork.
+    rank = ["rank", str(weights), "--scenes", str(scenes), "--pictures", "6", "--threads", "1"]
+    main([*rank, *nowhere])
     segmenter = FieldModelSegmenter(weights, 1)
     image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
     answer = segmenter.predict(segmenter.encode(image), [Prompts.click(40.0, 30.0)])
