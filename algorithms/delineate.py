@@ -77,7 +77,7 @@ class Delineate(FurrowAlgorithm):
     def add_parameters(self) -> None:
         add_image(self)
         add_area(self)
-        add_engine(self)
+        add_engine(self, scene=True)
         add_bands(self)
         add_tiles(self)
         add_rounds(self)

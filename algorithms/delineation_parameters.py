@@ -77,8 +77,11 @@ def add_tiles(algorithm: FurrowAlgorithm) -> None:
 def add_rounds(algorithm: FurrowAlgorithm) -> None:
     """How fields are looked for on a tile."""
     algorithm.add(
-        number("ROUNDS", tr("Rounds"), Whole, 4, 1, 20),
-        tr("Each round looks for fields only where the rounds before found none."),
+        number("ROUNDS", tr("Rounds"), Whole, DelineationOptions.rounds, 1, 20),
+        tr(
+            "Each round looks for fields only where the rounds before found none. The first finds "
+            "nearly all, the second some more, others next to nothing."
+        ),
     )
     for name, label, kind, default, limits, text in (
         (

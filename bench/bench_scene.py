@@ -191,8 +191,8 @@ def run_here(job: dict) -> None:
     application = QgsApplication([], False)
     application.initQgis()
     sys.path.append(_PROCESSING)
-    import processing
     from processing.core.Processing import Processing
+    from qgis import processing
 
     Processing.initialize()
     from furrow.algorithms.provider import FurrowProvider

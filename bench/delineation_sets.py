@@ -1,6 +1,6 @@
 """The scenes that delineation is measured on, with the true fields as label rasters.
 
-Denmark: Sentinel-2 with the parcels of 2016 and later; they cover three quarters of it. NAIP:
+Denmark: Sentinel-2 with its parcels; they cover three quarters of it. NAIP:
 pictures 23-30, which nothing was trained on, at half size, fields drawn by hand. Farm pictures:
 no truth, coverage only. Demo: the generated scene of `make demo`, on its clearest date and on four.
 """

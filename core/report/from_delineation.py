@@ -141,7 +141,9 @@ def _rounds(found: SceneDelineation, labels: Labels) -> Table:
         "Coverage by round",
         ("Round", "Prompts", "Fields", "Added", "Covered", "Left"),
         tuple(rows),
-        "Shares of the pixels that were looked at, after tiles were joined.",
+        "Shares of the pixels that were looked at, after tiles were joined. Two rounds are the "
+        "default: the first asks in every region, and on known fields a third added next to "
+        "nothing.",
     )
 
 

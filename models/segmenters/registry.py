@@ -201,8 +201,8 @@ class Registry:
         """What the user has to do before files of an engine can run; empty: nothing."""
         if engine in _GRAPHS and not onnx_session.available():
             return (
-                "install the Python package onnxruntime under Models of Furrow > Packages or choose "
-                "the model classical"
+                "install the Python package onnxruntime under Models of Furrow > Packages or "
+                "choose the model classical"
             )
         if engine == "torch" and not _environment_ready(self._places.environment):
             return "install Checkpoints and training (torch) under Models of Furrow > Packages"

@@ -112,7 +112,7 @@ def _rank(given: argparse.Namespace) -> None:
     # The network's masks are too good on pictures that it has learned: those count less.
     shares = {"unseen": 1.0, "known": 0.5}
     weights = np.concatenate([np.full(len(found[n].real), w) for n, w in shares.items()])
-    ranker = fit(Judged.joined([found["unseen"], found["known"]]), weights)
+    ranker = fit(Judged.joined([found["unseen"], found["known"]]), weights, given.steps)
     test = found["test"]
     for name, judge in (("own scores", None), ("ranker", ranker)):
         print(name, "taken {:.3f}, best {:.3f}".format(*quality(judge, test)))
@@ -163,6 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--data", type=Path, default=Path("../shared/data"))
     rank.add_argument("--pictures", type=int, default=600)
     rank.add_argument("--threads", type=int, default=2, help="processes that share the work")
+    rank.add_argument("--steps", type=int, default=2500, help="of fitting")
     rank.set_defaults(work=_rank)
     return parser
 

@@ -26,7 +26,7 @@ CORNER = (500000.0, 5300000.0)
 SIDE = 100
 FIELD = 20
 """Pixels along a side of a field, with its border of two."""
-TILE = 80
+TILE = 64
 """Four tiles, which overlap in the middle."""
 
 
@@ -236,11 +236,11 @@ def test_what_matters_makes_other_tiles(
     assert broken() == 4
     assert broken() == 0
     assert broken(RESUME=False) == 4
-    assert broken(ROUNDS=2) == 4
+    assert broken(ROUNDS=3) == 4
     assert len(list((tmp_path / "fields.gpkg.tiles").glob("*.npz"))) == 4
-    assert broken(ROUNDS=2) == 0
+    assert broken(ROUNDS=3) == 0
     paint(image, shown(seed=5))
-    assert broken(ROUNDS=2) == 4
+    assert broken(ROUNDS=3) == 4
 
 
 def test_cancelling_takes_less_than_a_second(

@@ -82,7 +82,7 @@ DEFAULTS = {
     "segmentprompts": {"WINDOW": 200, "ALL_MASKS": False, "SIMPLIFY": 0.5},
     "encodeimage": {"TILE": 200},
     "delineate": {
-        "TILE": 512, "OVERLAP": 25, "ROUNDS": 4, "POINTS_PER_SIDE": 32, "MIN_AREA_HA": 0.1,
+        "TILE": 512, "OVERLAP": 25, "ROUNDS": 2, "POINTS_PER_SIDE": 32, "MIN_AREA_HA": 0.1,
         "MIN_GAIN": 0.5, "STOP_RESIDUAL": 5, "REFINE": True, "RESUME": True,
     },
     "evaluatefields": {"IOU": 0.5, "RULES": "best"},

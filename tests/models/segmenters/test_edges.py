@@ -45,7 +45,9 @@ def test_edges_of_the_field_model_lie_where_fields_end(field_model, shape) -> No
 
 
 def test_a_store_passes_edges_on(field_model, tmp_path: Path) -> None:
-    stored = StoredSegmenter(field_model, EmbeddingStore(tmp_path, MEGABYTES, MEGABYTES), "fingerprint")
+    stored = StoredSegmenter(
+        field_model, EmbeddingStore(tmp_path, MEGABYTES, MEGABYTES), "fingerprint"
+    )
     image = two_fields(64, 64)
     plain = known_edges(field_model, field_model.encode(image))
     assert np.array_equal(known_edges(stored, stored.encode(image)), plain)

@@ -33,8 +33,8 @@ def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.M
         assert [row["step"] for row in csv.DictReader(handle)] == ["1", "2"]
     main(["export", str(run), "--output", str(weights)])
     # In this process: onnxruntime, which other tests have used, does not survive a fork.
-    rank = ["rank", str(weights), "--scenes", str(scenes), "--pictures", "6", "--threads", "1"]
-    main([*rank, *nowhere])
+    rank = ["rank", str(weights), "--scenes", str(scenes), "--pictures", "2", "--threads", "1"]
+    main([*rank, "--steps", "50", *nowhere])
     segmenter = FieldModelSegmenter(weights, 1)
     image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
     answer = segmenter.predict(segmenter.encode(image), [Prompts.click(40.0, 30.0)])
