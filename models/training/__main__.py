@@ -70,6 +70,13 @@ def _draw_sheet(given: argparse.Namespace) -> None:
 def _train(given: argparse.Namespace) -> None:
     torch.set_num_threads(given.threads)
     torch.set_flush_denormal(True)
+    try:
+        _run(given)
+    finally:
+        torch.set_flush_denormal(False)  # it is one of the whole process
+
+
+def _run(given: argparse.Namespace) -> None:
     schedule = Schedule(given.steps, given.rate, fall=given.fall)
     trainer = Trainer(given.folder, schedule, given.device, given.member)
     if not trainer.resume() and given.start:
