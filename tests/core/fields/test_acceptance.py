@@ -48,7 +48,9 @@ def painted_white(masks, done, limit, least) -> np.ndarray:
 def test_the_overlap_filter_equals_a_share_of_white_paint(seed: int, limit: float) -> None:
     random = np.random.default_rng(seed)
     masks = [mask for mask in random_masks(random, 8) if mask.any()]
-    options = DelineationOptions(regions=False, least_pixels=4, overlap_limits=(limit,), pred_iou=0, stability=0)
+    options = DelineationOptions(
+        regions=False, least_pixels=4, overlap_limits=(limit,), pred_iou=0, stability=0
+    )
     edges, valid = np.full(SHAPE, 0.5, np.float32), np.ones(SHAPE, bool)
     acceptance = Acceptance(edge_regions(edges, valid), valid, options)
     acceptance.done[:, :6] = random.random((SHAPE[0], 6)) < 0.5
