@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Dict, Iterator, Optional, Protocol, Union
 
 from qgis.core import QgsApplication, QgsNetworkAccessManager
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QEventLoop, QTimer, QUrl
 from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest
 
@@ -138,9 +139,15 @@ class WebLine:
             signal.connect(self._loop.quit)
         try:
             yield reply
+        except RuntimeError as error:
+            if not sip.isdeleted(reply):
+                raise
+            # Seen now and then where many threads ask at once: another attempt gets it.
+            raise Interrupted(_broken(self._name, url, "the answer was dropped")) from error
         finally:
-            reply.abort()
-            reply.deleteLater()
+            if not sip.isdeleted(reply):
+                reply.abort()
+                reply.deleteLater()
 
     def _head(self, reply: QNetworkReply, url: str) -> Answer:
         """Wait for the head of the answer."""
