@@ -38,6 +38,7 @@ from ..qgis_io.sinks import Row, write_layer
 from ..qgis_io.styles import apply_style, field_renderer
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, report_skips, versions, write_text
+from .field_parameters import check_score_field
 from .series_parameters import Real, choice, number
 
 BEST, SPACENET = "best", "spacenet"
@@ -170,16 +171,8 @@ class EvaluateFields(FurrowAlgorithm):
         for name in ("FIELDS", "TRUTH"):
             if self.parameterAsSource(parameters, name, context) is None:
                 raise ParameterError(self.invalidSourceError(parameters, name))
-        self._check_score(parameters, context)
-
-    def _check_score(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
-        name = self.text(parameters, "SCORE_FIELD", context)
         source = self.parameterAsSource(parameters, "FIELDS", context)
-        if name and not source.fields().field(name).isNumeric():
-            raise ParameterError(
-                f"SCORE_FIELD: '{name}' holds no numbers; choose a field of numbers or leave it "
-                "empty."
-            )
+        check_score_field(self, parameters, context, source)
 
     def work(
         self,

@@ -131,3 +131,20 @@ def with_classes(
         (f.feature.id(), NO_CLASS) for f, label in zip(placed.fields, labels) if label is None
     ]
     return [f for f, _ in known], [label for _, label in known], without
+
+
+def check_score_field(
+    algorithm: FurrowAlgorithm,
+    parameters: Dict[str, Any],
+    context: QgsProcessingContext,
+    source: QgsFeatureSource,
+) -> None:
+    """SCORE_FIELD, where there is one.
+
+    :raises ParameterError: it holds no numbers.
+    """
+    name = algorithm.text(parameters, "SCORE_FIELD", context)
+    if name and not source.fields().field(name).isNumeric():
+        raise ParameterError(
+            f"SCORE_FIELD: '{name}' holds no numbers; choose a field of numbers or leave it empty."
+        )

@@ -40,7 +40,7 @@ from ..qgis_io.sinks import write_layer
 from ..qgis_io.styles import apply_style, field_renderer
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, report_skips
-from .field_parameters import add_fields, read_field_source
+from .field_parameters import add_fields, check_score_field, read_field_source
 from .image_parameters import add_bands, add_image, read_bands, read_image
 from .model_parameters import add_engine, check_model, model_record, read_segmenter
 from .series_parameters import (
@@ -184,19 +184,9 @@ class RefineFields(FurrowAlgorithm):
         read_image(self, parameters, context)
         read_bands(self, parameters, context)
         source = read_field_source(self, parameters, context)
-        self._check_score(parameters, context, source)
+        check_score_field(self, parameters, context, source)
         check_model(self, parameters, context)
         self._series(parameters, context)
-
-    def _check_score(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext, source: QgsFeatureSource
-    ) -> None:
-        name = self.text(parameters, "SCORE_FIELD", context)
-        if name and not source.fields().field(name).isNumeric():
-            raise ParameterError(
-                f"SCORE_FIELD: '{name}' holds no numbers; choose a field of numbers or leave it "
-                "empty."
-            )
 
     def work(
         self,

@@ -16,7 +16,7 @@ from typing import Dict, List, Sequence, Tuple
 import numpy as np
 import onnx
 import torch
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
 from torch import Tensor, nn
 
 from ...core.errors import ModelError
@@ -24,13 +24,12 @@ from ...core.fields.segmenter import Prompts
 from ..segmenters.field_crops import LEVELS, decoder_inputs, decodes
 from ..segmenters.field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, FieldModelSegmenter
 from ..segmenters.onnx_session import open_session
+from ..worker.onnx_files import halve
 from .network import Answers, Clicks, Crops, FieldNetwork, crop
 
 OPSET = 17
 LICENCE = "GPL-3.0-or-later"
 DECODER_INPUTS = (*Crops._fields, *Clicks._fields)
-_LEAST_VALUES = 256
-"""Weights with fewer values, which are biases mostly, stay float32."""
 _DIFFERENT = 0.001
 """Largest share of a mask's pixels that may differ after the export."""
 
@@ -171,7 +170,7 @@ def _traced(
 
 def _write(model: onnx.ModelProto, path: Path, version: str) -> None:
     """Weights to float16, then what the file says of itself."""
-    _halve(model.graph)
+    halve(model.graph)
     model.producer_name, model.producer_version = "furrow", version
     model.doc_string = "Field model of Furrow: outlines fields on satellite images at clicks."
     said = {
@@ -186,21 +185,6 @@ def _write(model: onnx.ModelProto, path: Path, version: str) -> None:
     new = path.with_suffix(".new")
     new.write_bytes(model.SerializeToString(deterministic=True))
     new.replace(path)
-
-
-def _halve(graph: onnx.GraphProto) -> None:
-    """Store large weights as float16, and put a Cast to float32 in front of their users."""
-    casts = []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype != np.float32 or values.size < _LEAST_VALUES:
-            continue
-        name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}_half"))
-        casts.append(helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _checksum(network: FieldNetwork) -> str:

@@ -62,7 +62,7 @@ def write(traced: Traced, path: Path, precision: Precision, said: Mapping[str, s
         graph = _trace(traced, Path(scratch) / "graph.onnx")
         model = onnx.load(_with_whole_numbers(graph) if precision is Precision.INT8 else graph)
     if precision is Precision.FLOAT16:
-        _halve(model.graph)
+        halve(model.graph)
     model.producer_name, model.producer_version = "furrow", ""
     helper.set_model_props(model, dict(said))
     _save(model, path)
@@ -107,7 +107,7 @@ def _without_warnings() -> Iterator[None]:
         logging.disable(before)
 
 
-def _halve(graph: onnx.GraphProto) -> None:
+def halve(graph: onnx.GraphProto) -> None:
     """Store large weights as float16, and put a Cast to float32 in front of their users."""
     casts = []
     for tensor in graph.initializer:

@@ -9,18 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from furrow.core.errors import Cancelled
 from furrow.core.fields.planar import PlanarField, planar_fields
 from furrow.core.monitor import Monitor
-
-
-def blots(seed: int, height: int, width: int, count: int, smooth: float) -> np.ndarray:
-    """Random pixels, or blots of them, of labels from 0."""
-    layers = np.random.default_rng(seed).random((count + 1, height, width))
-    return ndimage.gaussian_filter(layers, (0, smooth, smooth)).argmax(axis=0).astype(np.int32)
-
+from furrow.tests.core.fields.label_rasters import blots, raster
 
 LABELS = st.builds(
     blots,
@@ -30,11 +23,6 @@ LABELS = st.builds(
     st.integers(1, 4),
     st.sampled_from([0.0, 0.6, 1.2]),
 )
-
-
-def raster(*rows: str) -> np.ndarray:
-    """Digits are labels, points are no field."""
-    return np.array([[int(c) if c != "." else 0 for c in row] for row in rows], np.int32)
 
 
 def area(ring: np.ndarray) -> float:
