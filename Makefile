@@ -144,7 +144,7 @@ deploy: package ## install the packaged plugin into your QGIS profile (DEST=fold
 translations: ## collect texts into i18n/furrow_XX.ts and compile it (LANGUAGE_CODE=xx)
 	@test -n "$(LANGUAGE_CODE)" || { echo "Say which language: make translations LANGUAGE_CODE=de" >&2; exit 1; }
 	@{ command -v pylupdate5 && command -v lrelease; } >/dev/null || { echo "furrow: missing: pylupdate5 and lrelease (Debian: pyqt5-dev-tools qttools5-dev-tools)" >&2; exit 1; }
-	@pylupdate5 -noobsolete plugin.py $(wildcard algorithms/*.py qgis_io/*.py ui/*.py ui/*.ui) -ts i18n/furrow_$(LANGUAGE_CODE).ts
+	@pylupdate5 -noobsolete plugin.py $(wildcard algorithms/*.py qgis_io/*.py ui/*.py ui/*.ui ui/*/*.py ui/*/*.ui) -ts i18n/furrow_$(LANGUAGE_CODE).ts
 	@lrelease i18n/furrow_$(LANGUAGE_CODE).ts
 
 clean: ## delete build/ and caches (.venv stays)

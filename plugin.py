@@ -10,7 +10,7 @@ from qgis.PyQt.QtCore import QCoreApplication, QTranslator
 
 from .algorithms.provider import FurrowProvider
 from .models.dependencies import own_packages
-from .models.segmenters import worker_client
+from .models.segmenters.checkpoints import worker_client
 from .qgis_io.message_log import MessageLogHandler, start_logging, stop_logging
 from .qgis_io.places import places
 

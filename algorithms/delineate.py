@@ -21,11 +21,11 @@ from qgis.core import (
 )
 
 from ..core.errors import Cancelled
-from ..core.fields.scene_delineation import SceneDelineation, ScenePlan, join_tiles, work_on_tiles
-from ..core.fields.tile_records import TileFolder
+from ..core.fields.delineation.scene import SceneDelineation, ScenePlan, join_tiles, work_on_tiles
+from ..core.fields.delineation.tile_records import TileFolder
 from ..core.imagery.scene_images import measured_image
 from ..core.monitor import Monitor, watched
-from ..models.segmenters.tile_work import ModelChoice, SceneWork, scene_zoom
+from ..models.segmenters.tiles.tile_work import ModelChoice, SceneWork, scene_zoom
 from ..qgis_io.monitors import monitor_of
 from ..qgis_io.places import places
 from ..qgis_io.sinks import file_of

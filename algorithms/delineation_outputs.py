@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Optional
 import numpy as np
 from qgis.core import QgsGeometry, QgsProcessingContext, QgsWkbTypes
 
-from ..core.fields.planar import planar_fields
-from ..core.fields.scene_delineation import SceneDelineation
+from ..core.fields.coverage.planar import planar_fields
+from ..core.fields.delineation.scene import SceneDelineation
 from ..core.imagery.scene_images import SceneImage
 from ..core.monitor import Monitor
 from ..core.report.from_delineation import DelineationPage, delineation_report

@@ -17,9 +17,9 @@ from qgis.core import (
 )
 
 from ..core.errors import ParameterError
-from ..core.fields.delineation import DelineationOptions
-from ..core.fields.refinement import RefinementOptions
-from ..core.fields.tiling import LEAST_TILE, Lattice
+from ..core.fields.delineation.options import DelineationOptions
+from ..core.fields.delineation.refinement import RefinementOptions
+from ..core.fields.delineation.tiling import LEAST_TILE, Lattice
 from ..core.imagery.grid import Grid
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, source_of

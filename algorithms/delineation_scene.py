@@ -13,15 +13,15 @@ from qgis.core import QgsProcessingContext, QgsProcessingFeedback
 
 from ..core.errors import ParameterError
 from ..core.execution import Workers
-from ..core.fields.scene_delineation import TileJob
-from ..core.fields.tile_records import FORMAT
-from ..core.fields.tiling import Lattice
+from ..core.fields.delineation.scene import TileJob
+from ..core.fields.delineation.tile_records import FORMAT
+from ..core.fields.delineation.tiling import Lattice
 from ..core.imagery.grid import Grid
 from ..core.imagery.pictures import FilePictures, default_bands
 from ..core.imagery.raster_gdal import describe
 from ..core.monitor import Monitor
 from ..core.report.run_record import json_safe
-from ..models.segmenters.tile_work import SceneWork
+from ..models.segmenters.tiles.tile_work import SceneWork
 from ..qgis_io.ground import Ground, crs_of
 from ..qgis_io.shapes import PolygonMask, window_of
 from ..qgis_io.sources import moved

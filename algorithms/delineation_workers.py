@@ -13,14 +13,14 @@ from qgis.core import QgsProcessingContext
 from ..core.errors import WorkerError
 from ..core.execution import WorkerKind, Workers, parse_workers
 from ..core.execution_cluster import require_distributed
-from ..core.fields.scene_delineation import TileJob
-from ..core.fields.tile_records import TileRecord
+from ..core.fields.delineation.scene import TileJob
+from ..core.fields.delineation.tile_records import TileRecord
 from ..core.monitor import Monitor
 from ..models.dependencies.interpreter import find_own_python
 from ..models.segmenters.own_models import CHECKPOINT_SUFFIXES
 from ..models.segmenters.registry import Registry
-from ..models.segmenters.tile_processes import TileProcesses, tile_command
-from ..models.segmenters.tile_work import SceneWork, work_on_tile
+from ..models.segmenters.tiles.tile_processes import TileProcesses, tile_command
+from ..models.segmenters.tiles.tile_work import SceneWork, work_on_tile
 from ..qgis_io.places import places
 from .base import FurrowAlgorithm
 from .model_parameters import read_model

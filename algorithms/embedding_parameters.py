@@ -9,9 +9,9 @@ from qgis.core import QgsProcessingContext, QgsProcessingFeedback, QgsProcessing
 
 from ..core.errors import ParameterError
 from ..core.fields.segmenter import Segmenter
-from ..models.segmenters.embedding_index import described
-from ..models.segmenters.embedding_store import UNLIMITED, EmbeddingStore
-from ..models.segmenters.stored_segmenter import StoredSegmenter
+from ..models.segmenters.embeddings.embedding_index import described
+from ..models.segmenters.embeddings.embedding_store import UNLIMITED, EmbeddingStore
+from ..models.segmenters.embeddings.stored_segmenter import StoredSegmenter
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm
 from .model_parameters import model_record, read_segmenter

@@ -23,9 +23,14 @@ from ..core.imagery.lattice import pixels_within, windows_over
 from ..core.imagery.pictures import FilePictures, default_bands
 from ..core.imagery.raster_gdal import describe
 from ..core.monitor import Monitor, watched
-from ..models.segmenters.embedding_files import path_of
-from ..models.segmenters.embedding_index import INDEX, EncodedImage, add_to_index, require_own
-from ..models.segmenters.stored_segmenter import StoredSegmenter
+from ..models.segmenters.embeddings.embedding_files import path_of
+from ..models.segmenters.embeddings.embedding_index import (
+    INDEX,
+    EncodedImage,
+    add_to_index,
+    require_own,
+)
+from ..models.segmenters.embeddings.stored_segmenter import StoredSegmenter
 from ..qgis_io.ground import crs_of
 from ..qgis_io.layer_sources import without_credentials
 from ..qgis_io.monitors import monitor_of

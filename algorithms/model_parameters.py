@@ -8,7 +8,7 @@ from qgis.core import QgsProcessingContext, QgsProcessingParameterFile
 
 from ..core.fields.masks import MaskRule
 from ..core.fields.segmenter import Segmenter
-from ..models.segmenters.field_model import FAST_ID, MODEL_ID
+from ..models.segmenters.furrow_field.field_model import FAST_ID, MODEL_ID
 from ..models.segmenters.registry import Registry
 from ..qgis_io.places import places
 from ..qgis_io.texts import tr

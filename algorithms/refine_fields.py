@@ -18,8 +18,8 @@ from qgis.core import (
 )
 
 from ..core.errors import OutputError, ParameterError
-from ..core.fields.field_measures import FieldMeasures
-from ..core.fields.refinement import RefinementOptions, to_be_refined
+from ..core.fields.delineation.field_measures import FieldMeasures
+from ..core.fields.delineation.refinement import RefinementOptions, to_be_refined
 from ..core.imagery.pictures import default_bands
 from ..core.imagery.scene_images import measured_image
 from ..core.imagery.series import Series

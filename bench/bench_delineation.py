@@ -32,8 +32,9 @@ from delineation_sets import SETS, Scene, SceneSet  # noqa: E402
 from segmenter_speed import PLACES  # noqa: E402
 
 from furrow.core.evaluation.objects import Overlaps, match_best  # noqa: E402
-from furrow.core.fields.delineation import DelineationOptions, delineate_tile  # noqa: E402
-from furrow.core.fields.pieces import TileFields, label_raster  # noqa: E402
+from furrow.core.fields.delineation.options import DelineationOptions  # noqa: E402
+from furrow.core.fields.delineation.pieces import TileFields, label_raster  # noqa: E402
+from furrow.core.fields.delineation.rounds import delineate_tile  # noqa: E402
 from furrow.models.segmenters.registry import Registry  # noqa: E402
 
 LEAST_IOU = 0.5

@@ -62,7 +62,7 @@ from furrow.core.fields.segmenter import Prompts  # noqa: E402
 from furrow.core.imagery.grid import Grid  # noqa: E402
 from furrow.core.monitor import SILENT, Monitor  # noqa: E402
 from furrow.models.fieldnets.order import TrainingOrder  # noqa: E402
-from furrow.models.segmenters.classical import ClassicalSegmenter  # noqa: E402
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter  # noqa: E402
 from furrow.models.training import labelled_sets  # noqa: E402
 from furrow.qgis_io.field_features import (  # noqa: E402
     FeatureTable,

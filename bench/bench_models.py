@@ -46,12 +46,12 @@ from furrow.core.errors import WorkerError  # noqa: E402
 from furrow.core.fields.finding import FieldOptions, find_fields  # noqa: E402
 from furrow.core.fields.segmenter import Prompts, Segmenter  # noqa: E402
 from furrow.core.imagery.pictures import FilePictures  # noqa: E402
-from furrow.models.segmenters.embedding_store import UNLIMITED, EmbeddingStore  # noqa: E402
-from furrow.models.segmenters.onnx_segmenter import OnnxSegmenter, open_pair  # noqa: E402
-from furrow.models.segmenters.onnx_session import open_session  # noqa: E402
-from furrow.models.segmenters.stored_segmenter import StoredSegmenter  # noqa: E402
-from furrow.models.segmenters.torch_segmenter import TorchSegmenter  # noqa: E402
-from furrow.models.segmenters.worker_client import Worker, shared_worker, stop_all  # noqa: E402
+from furrow.models.segmenters.checkpoints.torch_segmenter import TorchSegmenter  # noqa: E402
+from furrow.models.segmenters.checkpoints.worker_client import Worker, shared_worker, stop_all  # noqa: E402
+from furrow.models.segmenters.embeddings.embedding_store import UNLIMITED, EmbeddingStore  # noqa: E402
+from furrow.models.segmenters.embeddings.stored_segmenter import StoredSegmenter  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_segmenter import OnnxSegmenter, open_pair  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_session import open_session  # noqa: E402
 from furrow.models.worker.export import export  # noqa: E402
 from furrow.models.worker.framing import Frame, read_frame, write_frame  # noqa: E402
 from furrow.models.worker.networks import TorchNetwork, open_network  # noqa: E402

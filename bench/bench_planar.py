@@ -25,7 +25,7 @@ import furrow_package
 
 furrow_package.register()
 
-from furrow.core.fields.planar import (  # noqa: E402
+from furrow.core.fields.coverage.planar import (  # noqa: E402
     PlanarField,
     cleaned_labels,
     closed_gaps,

@@ -32,12 +32,9 @@ from furrow.core.evaluation.objects import (  # noqa: E402
     match_best,
     object_scores,
 )
-from furrow.core.fields.delineation import delineate_tile  # noqa: E402
-from furrow.core.fields.pieces import FieldPiece, TileFields, label_raster  # noqa: E402
-from furrow.core.fields.refinement import (  # noqa: E402
-    RefinementOptions,
-    refined_pieces,
-)
+from furrow.core.fields.delineation.pieces import FieldPiece, TileFields, label_raster  # noqa: E402
+from furrow.core.fields.delineation.refinement import RefinementOptions, refined_pieces  # noqa: E402
+from furrow.core.fields.delineation.rounds import delineate_tile  # noqa: E402
 from furrow.core.places import Places  # noqa: E402
 from furrow.models.segmenters.registry import Registry  # noqa: E402
 from furrow.models.training import labelled_sets  # noqa: E402

@@ -32,7 +32,7 @@ from furrow_package import register  # noqa: E402
 
 register()
 
-from furrow.core.fields.tile_records import STAGES, TileRecord  # noqa: E402
+from furrow.core.fields.delineation.tile_records import STAGES, TileRecord  # noqa: E402
 from furrow.core.simulation.scene import BAND_NAMES, SceneSpec, simulate  # noqa: E402
 
 WORK = ROOT / "build" / "bench_scene"

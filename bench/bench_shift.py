@@ -26,15 +26,15 @@ register()
 import bench_scene  # noqa: E402
 
 from furrow.core.evaluation.objects import Overlaps, match_best, object_scores  # noqa: E402
-from furrow.core.fields.delineation import DelineationOptions  # noqa: E402
-from furrow.core.fields.refinement import RefinementOptions  # noqa: E402
-from furrow.core.fields.scene_delineation import TileJob  # noqa: E402
-from furrow.core.fields.seams import joined  # noqa: E402
-from furrow.core.fields.tiling import Lattice  # noqa: E402
+from furrow.core.fields.delineation.options import DelineationOptions  # noqa: E402
+from furrow.core.fields.delineation.refinement import RefinementOptions  # noqa: E402
+from furrow.core.fields.delineation.scene import TileJob  # noqa: E402
+from furrow.core.fields.delineation.seams import joined  # noqa: E402
+from furrow.core.fields.delineation.tiling import Lattice  # noqa: E402
 from furrow.core.imagery.raster_gdal import describe  # noqa: E402
 from furrow.core.imagery.scene_images import measured_image  # noqa: E402
 from furrow.core.places import Places  # noqa: E402
-from furrow.models.segmenters.tile_work import (  # noqa: E402
+from furrow.models.segmenters.tiles.tile_work import (  # noqa: E402
     ModelChoice,
     SceneWork,
     scene_zoom,

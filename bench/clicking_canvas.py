@@ -13,12 +13,12 @@ from qgis.gui import QgsMapCanvas
 from qgis.PyQt.QtCore import QTimer
 from qgis.PyQt.QtWidgets import QApplication
 
-from furrow.models.segmenters.embedding_store import EmbeddingStore
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore
 from furrow.qgis_io.layer_pictures import LayerLook, LayerPictures, looks_of
-from furrow.ui.encoding import View, WindowEncoder
+from furrow.ui.clicking.encoding import View, WindowEncoder
+from furrow.ui.clicking.field_tool import FieldTool
+from furrow.ui.clicking.labelling import Labelling
 from furrow.ui.engines import Engine
-from furrow.ui.field_tool import FieldTool
-from furrow.ui.labelling import Labelling
 
 WINDOW = 200
 MEGABYTE = 2**20

@@ -12,7 +12,7 @@ from typing import Callable, Dict, Sequence
 import numpy as np
 from scipy import ndimage
 
-from furrow.core.fields.edge_regions import edge_regions
+from furrow.core.fields.delineation.edge_regions import edge_regions
 
 try:
     from skimage import segmentation

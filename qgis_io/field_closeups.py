@@ -8,7 +8,7 @@ from typing import Sequence
 import numpy as np
 from qgis.core import QgsProcessingContext
 
-from ..core.fields.refinement import around
+from ..core.fields.delineation.refinement import around
 from ..core.imagery.composite import stretch
 from ..core.imagery.grid import Grid, Window
 from ..core.imagery.nodata import has_data

@@ -14,9 +14,9 @@ from qgis.core import (
 )
 
 from ..core.errors import OutputError
-from ..core.fields.field_measures import FieldMeasures, field_measures
-from ..core.fields.refinement import RefinementOptions, children_of
-from ..core.fields.season_split import season_parts
+from ..core.fields.delineation.field_measures import FieldMeasures, field_measures
+from ..core.fields.delineation.refinement import RefinementOptions, children_of
+from ..core.fields.delineation.season_split import season_parts
 from ..core.fields.segmenter import Segmenter
 from ..core.imagery.grid import Grid, Window
 from ..core.imagery.indices import Index

@@ -7,8 +7,8 @@ from typing import List, Optional
 import numpy as np
 from qgis.core import QgsCoordinateTransform, QgsCsException, QgsGeometry
 
-from ..core.fields.planar import planar_fields
-from ..core.fields.season_split import spread
+from ..core.fields.coverage.planar import planar_fields
+from ..core.fields.delineation.season_split import spread
 from ..core.imagery.grid import Grid
 from .planar_polygons import geometry_of
 from .polygons import clean_polygons, without_heights

@@ -8,7 +8,7 @@ from typing import List
 import numpy as np
 from qgis.core import QgsGeometry
 
-from ..core.fields.planar import PlanarField
+from ..core.fields.coverage.planar import PlanarField
 from ..core.imagery.grid import Grid
 
 # Well-known binary.

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from qgis.core import QgsFeature, QgsFeatureSource, QgsFields, QgsGeometry, QgsWkbTypes
 
-from ..core.fields.field_measures import FieldMeasures
+from ..core.fields.delineation.field_measures import FieldMeasures
 from .compat import BOOLEAN, REAL, is_null, make_field, renamed
 from .field_refinement import FieldPart, measured
 from .field_views import PlacedField

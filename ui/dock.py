@@ -41,7 +41,7 @@ from .form_help import (
     show_layer,
 )
 from .model_choice import ModelChoice
-from .model_part import ModelPart
+from .models.model_part import ModelPart
 
 FORM = Path(__file__).with_name("dock.ui")
 BANDS = "bands"

@@ -20,7 +20,7 @@ from ..models.segmenters.registry import Registry
 from ..qgis_io.layer_pictures import LayerLook, LayerPictures, Look, is_web, looks_of
 from ..qgis_io.places import places
 from ..qgis_io.texts import tr
-from .encoding import View
+from .clicking.encoding import View
 from .engines import Engine
 
 

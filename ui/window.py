@@ -8,12 +8,12 @@ from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import QObject, Qt
 from qgis.PyQt.QtWidgets import QAction
 
-from ..models.segmenters.embedding_store import EmbeddingStore
+from ..models.segmenters.embeddings.embedding_store import EmbeddingStore
 from ..qgis_io.field_journal import FieldJournal
 from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .form_help import own_icon
-from .model_manager import ModelManager
+from .models.model_manager import ModelManager
 from .preferences import cache_path, read_preferences
 from .settings_page import SettingsFactory
 from .workplace import Workplace, journal_folder

@@ -16,22 +16,22 @@ from qgis.gui import QgisInterface, QgsMapTool
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QObject, Qt, QTimer
 
-from ..models.segmenters.embedding_store import EmbeddingStore
+from ..models.segmenters.embeddings.embedding_store import EmbeddingStore
 from ..models.segmenters.registry import Model, Registry
 from ..qgis_io.field_journal import FieldJournal
 from ..qgis_io.places import places, profile_folder
 from ..qgis_io.texts import tr
+from .clicking.encoding import WindowEncoder
+from .clicking.field_keeping import FieldKeeping
+from .clicking.field_tool import FieldTool
+from .clicking.labelling import Labelling, ShownField
 from .crop_classes import CropClass, CropClasses
 from .dock import FurrowDock, ModelChoice
-from .encoding import WindowEncoder
-from .field_keeping import FieldKeeping
-from .field_tool import FieldTool
 from .image_choice import ImageChoice
-from .labelling import Labelling, ShownField
 from .messages import Messages
 from .preferences import Preferences, ProjectState, cache_path, read_project, write_project
 from .sample_runs import SampleOrder, SampleRuns
-from .season_panel import SeasonPanel
+from .season.season_panel import SeasonPanel
 
 _MEGABYTE = 10**6
 

@@ -7,7 +7,7 @@ from typing import Mapping, Sequence, Tuple
 
 import numpy as np
 
-from ..fields.scene_delineation import SceneDelineation
+from ..fields.delineation.scene import SceneDelineation
 from ..imagery.scene_images import SceneImage, read_overview
 from .html import Headline
 from .labels import Labels

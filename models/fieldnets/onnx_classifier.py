@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...core.errors import ModelError
-from ..segmenters.onnx_session import GraphRunner, available
+from ..segmenters.onnx_pairs.onnx_session import GraphRunner, available
 from .crops import CropBatch
 
 INPUTS, OUTPUT = ("image", "mask", "scalars"), "chances"

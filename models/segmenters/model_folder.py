@@ -30,8 +30,8 @@ from .catalogue import (
     json_of,
     read_catalogue,
 )
-from .field_model import WEIGHTS
 from .file_hash import copy_file, file_hash
+from .furrow_field.field_model import WEIGHTS
 from .own_models import RoleFile, own_entry, own_files, own_id
 
 _LARGEST_ENTRY = 2**20

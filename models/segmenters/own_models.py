@@ -9,9 +9,9 @@ from typing import Container, Sequence, Tuple
 
 from ...core.errors import ModelError
 from .catalogue import DATA, PROMPTS, Entry, Licence, ModelFile
-from .onnx_conventions import find_pair, plan_pair
-from .onnx_graph import read_graph
-from .onnx_safety import check_safe
+from .onnx_pairs.onnx_conventions import find_pair, plan_pair
+from .onnx_pairs.onnx_graph import read_graph
+from .onnx_pairs.onnx_safety import check_safe
 
 ONNX_SUFFIX = ".onnx"
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".safetensors")

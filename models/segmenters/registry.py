@@ -12,13 +12,15 @@ from ...core.downloads import in_words
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Segmenter
 from ...core.places import Places
-from . import classical, field_model, onnx_session
 from .catalogue import Entry, Licence, read_catalogue
-from .classical import ClassicalSegmenter
-from .field_model import FAST_ID, FieldModelSegmenter
 from .file_hash import file_hash
+from .furrow_field import field_model
+from .furrow_field.field_model import FAST_ID, FieldModelSegmenter
 from .model_folder import ModelFolder
+from .onnx_pairs import onnx_session
 from .own_models import own_files
+from .regions import classical
+from .regions.classical import ClassicalSegmenter
 
 _GRAPHS = ("field", "onnx")
 """Engines that run ONNX files."""
@@ -180,10 +182,10 @@ class Registry:
         if source.engine == "field":
             return FieldModelSegmenter(thorough=source.id != FAST_ID)
         if source.engine == "onnx":
-            from . import onnx_segmenter
+            from .onnx_pairs import onnx_segmenter
 
             return onnx_segmenter.open_pair(source.files[0], source.files[1], source.id)
-        from . import torch_segmenter
+        from .checkpoints import torch_segmenter
 
         return torch_segmenter.open_checkpoint(source.files[0], source.id, self._places.environment)
 
@@ -254,7 +256,7 @@ def _versions(source: _Source) -> Tuple[int, ...]:
         regions = () if source.id == FAST_ID else (classical.EMBEDDING_VERSION,)
         return (*own, *regions)
     if source.engine == "onnx":
-        from .onnx_segmenter import EMBEDDING_VERSION
+        from .onnx_pairs.onnx_segmenter import EMBEDDING_VERSION
     else:
-        from .torch_segmenter import EMBEDDING_VERSION
+        from .checkpoints.torch_segmenter import EMBEDDING_VERSION
     return (EMBEDDING_VERSION,)

@@ -19,7 +19,7 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..segmenters.field_model import RANKER_FILE
+from ..segmenters.furrow_field.field_model import RANKER_FILE
 from . import contact_sheet
 from .batches import Sources
 from .export import export

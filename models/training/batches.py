@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from ..segmenters.field_crops import GRID, LEVELS
+from ..segmenters.furrow_field.field_crops import GRID, LEVELS
 from .prompting import Question, levels_for, origin, questions, target
 from .sampling import RealPicture, Sample, augmented, boundaries
 from .scene_pool import ScenePool

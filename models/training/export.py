@@ -21,9 +21,14 @@ from torch import Tensor, nn
 
 from ...core.errors import ModelError
 from ...core.fields.segmenter import Prompts
-from ..segmenters.field_crops import LEVELS, decoder_inputs, decodes
-from ..segmenters.field_model import DECODER_FILE, ENCODER_FILE, MODEL_ID, FieldModelSegmenter
-from ..segmenters.onnx_session import open_session
+from ..segmenters.furrow_field.field_crops import LEVELS, decoder_inputs, decodes
+from ..segmenters.furrow_field.field_model import (
+    DECODER_FILE,
+    ENCODER_FILE,
+    MODEL_ID,
+    FieldModelSegmenter,
+)
+from ..segmenters.onnx_pairs.onnx_session import open_session
 from ..worker.onnx_files import halve
 from .network import Answers, Clicks, Crops, FieldNetwork, crop
 

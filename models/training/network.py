@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..segmenters.field_crops import GRID, LEVELS
+from ..segmenters.furrow_field.field_crops import GRID, LEVELS
 
 CONTEXT, DETAIL = 48, 16
 """Channels of a level's features, and of the features at half its stride for fine edges."""

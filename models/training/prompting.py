@@ -8,7 +8,7 @@ from typing import List, Optional, Tuple
 import numpy as np
 from scipy import ndimage
 
-from ..segmenters.field_crops import GRID, LEVELS, comfortable_levels, corner_around
+from ..segmenters.furrow_field.field_crops import GRID, LEVELS, comfortable_levels, corner_around
 
 POINTS = 8
 """Most points of one prompt in training; the network itself takes any number."""

@@ -19,9 +19,9 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from ...core.fields.segmenter import Embedding, Prompts
-from ..segmenters.field_masks import field_mask
-from ..segmenters.field_model import FieldModelSegmenter
-from ..segmenters.ranking import Ranker, features
+from ..segmenters.furrow_field.field_masks import field_mask
+from ..segmenters.furrow_field.field_model import FieldModelSegmenter
+from ..segmenters.furrow_field.ranking import Ranker, features
 from .batches import Sources
 from .prompting import Question, correction, questions
 

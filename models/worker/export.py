@@ -32,8 +32,8 @@ from ..segmenters.catalogue import (
     read_catalogue,
 )
 from ..segmenters.file_hash import file_hash
-from ..segmenters.onnx_kinds import FAMILY
-from ..segmenters.onnx_session import close_sessions
+from ..segmenters.onnx_pairs.onnx_kinds import FAMILY
+from ..segmenters.onnx_pairs.onnx_session import close_sessions
 from ..segmenters.own_models import ONNX_SUFFIX, own_entry, own_files, own_id
 from .networks import FEATURE, Parts, TorchNetwork, open_parts
 from .onnx_files import Precision, Traced, write

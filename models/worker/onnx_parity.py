@@ -11,8 +11,8 @@ import torch
 
 from ...core.fields.segmenter import Prompts
 from ..segmenters.model_frame import ModelFrame
-from ..segmenters.onnx_graph import read_graph
-from ..segmenters.onnx_session import GraphRunner
+from ..segmenters.onnx_pairs.onnx_graph import read_graph
+from ..segmenters.onnx_pairs.onnx_session import GraphRunner
 from .networks import Parts, picture_of, prompt_points
 from .onnx_files import Precision
 

@@ -19,11 +19,11 @@ from typing import Any, Callable, Dict, Mapping, Optional
 import numpy as np
 
 from ...core.errors import FurrowError
-from ...core.fields.scene_delineation import TileJob
-from ...core.fields.tile_records import TileRecord
-from ...core.fields.tiling import Tile
+from ...core.fields.delineation.scene import TileJob
+from ...core.fields.delineation.tile_records import TileRecord
+from ...core.fields.delineation.tiling import Tile
 from ...core.plain_data import from_plain, to_plain
-from ..segmenters.tile_work import SceneWork, open_model, work_on_tile
+from ..segmenters.tiles.tile_work import SceneWork, open_model, work_on_tile
 from .framing import Frame, Pipe, read_frame, write_frame
 from .server import trouble
 

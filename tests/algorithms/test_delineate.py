@@ -13,11 +13,11 @@ import pytest
 from osgeo import gdal
 from scipy import ndimage
 
-from furrow.core.fields import scene_delineation
-from furrow.core.fields.pieces import RoundCount, TileFields, piece_of
-from furrow.core.fields.tile_records import TileFolder
+from furrow.core.fields.delineation import scene as scene_delineation
+from furrow.core.fields.delineation.pieces import RoundCount, TileFields, piece_of
+from furrow.core.fields.delineation.tile_records import TileFolder
 from furrow.core.report.run_record import read
-from furrow.models.segmenters import tile_work
+from furrow.models.segmenters.tiles import tile_work
 from furrow.tests.core.series_files import UTM32, write_image
 
 pytestmark = pytest.mark.qgis
@@ -248,7 +248,7 @@ def test_cancelling_takes_less_than_a_second(
 ) -> None:
     from qgis.core import QgsProcessingFeedback
 
-    from furrow.models.segmenters.classical import ClassicalSegmenter
+    from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
     feedback, began = QgsProcessingFeedback(False), []
 
@@ -269,7 +269,7 @@ def test_cancelling_ends_the_processes(
 ) -> None:
     from qgis.core import QgsProcessingFeedback
 
-    from furrow.models.segmenters.tile_processes import TileProcesses
+    from furrow.models.segmenters.tiles.tile_processes import TileProcesses
 
     feedback, plain = QgsProcessingFeedback(False), TileFolder.put
     began: list[float] = []
@@ -352,8 +352,8 @@ def test_a_process_that_dies_is_told_of_and_tiles_stay(
 ) -> None:
     from qgis.core import QgsProcessingException
 
-    from furrow.models.segmenters.tile_processes import TileProcesses
-    from furrow.models.segmenters.worker_child import Child
+    from furrow.models.segmenters.checkpoints.worker_child import Child
+    from furrow.models.segmenters.tiles.tile_processes import TileProcesses
 
     whole = table(delineate(OUTPUT="memory:", WORKERS="threads:2")["OUTPUT"])
     killed: list[int] = []

@@ -9,7 +9,7 @@ from typing import Any, Iterator
 import pytest
 
 from furrow.core.execution_cluster import require_distributed
-from furrow.core.fields.tile_records import TileFolder
+from furrow.core.fields.delineation.tile_records import TileFolder
 from furrow.core.report.run_record import read
 from furrow.tests.algorithms.test_delineate import TILE, paint, shown
 from furrow.tests.without_qgis import bare_python

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from furrow.core.report.run_record import read
-from furrow.models.segmenters.embedding_index import INDEX, read_index
-from furrow.models.segmenters.embedding_store import EmbeddingStore
+from furrow.models.segmenters.embeddings.embedding_index import INDEX, read_index
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore
 from furrow.tests.core.series_files import UTM32, write_image
 
 pytestmark = pytest.mark.qgis
@@ -259,7 +259,7 @@ def test_the_click_tool_encodes_nothing_again(encode: Any, image: Path, tmp_path
     from furrow.core.imagery.lattice import windows_over
     from furrow.qgis_io.layer_pictures import LayerLook, LayerPictures, looks_of
     from furrow.tests.ui.waiting import wait_until
-    from furrow.ui.encoding import View, WindowEncoder
+    from furrow.ui.clicking.encoding import View, WindowEncoder
     from furrow.ui.engines import Engine
 
     encode()
@@ -324,7 +324,7 @@ def test_a_stopped_run_ends_soon_and_goes_on_later(
 ) -> None:
     from qgis.core import QgsProcessingFeedback
 
-    from furrow.models.segmenters.classical import ClassicalSegmenter
+    from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
     feedback, begun, plain = QgsProcessingFeedback(False), [], ClassicalSegmenter.encode
 

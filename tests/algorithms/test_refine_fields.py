@@ -21,7 +21,7 @@ from qgis.core import (
 )
 
 from furrow.core.imagery.raster_gdal import GdalRaster
-from furrow.models.segmenters.classical import ClassicalSegmenter
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 from furrow.tests.core.series_files import UTM32, write_dates, write_image
 
 X, Y, PIXEL = 500000.0, 5300000.0, 10.0

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from furrow.core.fields.delineation import DelineationOptions
-from furrow.core.fields.refinement import RefinementOptions
-from furrow.core.fields.tiling import Lattice, Tile
+from furrow.core.fields.delineation.options import DelineationOptions
+from furrow.core.fields.delineation.refinement import RefinementOptions
+from furrow.core.fields.delineation.tiling import Lattice, Tile
 from furrow.core.imagery.grid import Grid
 from furrow.core.imagery.scene_images import SceneImage
 from furrow.core.places import Places
 from furrow.core.plain_data import from_plain, to_plain
-from furrow.models.segmenters.tile_work import ModelChoice, SceneWork
+from furrow.models.segmenters.tiles.tile_work import ModelChoice, SceneWork
 
 
 def through_json(value: object) -> object:

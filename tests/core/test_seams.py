@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from furrow.core.fields.seams import joined
-from furrow.core.fields.tile_records import STAGES, TileRecord
-from furrow.core.fields.tiling import Lattice, Tile
+from furrow.core.fields.delineation.seams import joined
+from furrow.core.fields.delineation.tile_records import STAGES, TileRecord
+from furrow.core.fields.delineation.tiling import Lattice, Tile
 from furrow.core.simulation.landscape import lay_out
 
 SHAPE = (90, 160)

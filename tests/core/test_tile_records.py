@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from furrow.core.fields.pieces import FieldPiece, RoundCount, TileFields
-from furrow.core.fields.tile_records import TileFolder, TileRecord, empty_record, record_of
-from furrow.core.fields.tiling import Lattice
+from furrow.core.fields.delineation.pieces import FieldPiece, RoundCount, TileFields
+from furrow.core.fields.delineation.tile_records import (
+    TileFolder,
+    TileRecord,
+    empty_record,
+    record_of,
+)
+from furrow.core.fields.delineation.tiling import Lattice
 
 KEY, OTHER = "a" * 64, "b" * 64
 FIRST, SECOND = Lattice((90, 192), 128, 64).tiles

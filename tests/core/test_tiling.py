@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from furrow.core.errors import ParameterError
-from furrow.core.fields.tiling import Lattice, neighbours
+from furrow.core.fields.delineation.tiling import Lattice, neighbours
 
 
 @given(

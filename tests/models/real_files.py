@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from furrow.core.errors import ModelError
 from furrow.core.fields.segmenter import Prompts, Segmenter
 from furrow.models.segmenters.catalogue import Entry, read_catalogue
+from furrow.models.segmenters.checkpoints.torch_segmenter import TorchSegmenter
 from furrow.models.segmenters.model_folder import ModelFolder
-from furrow.models.segmenters.onnx_conventions import find_pair
-from furrow.models.segmenters.onnx_segmenter import open_pair
+from furrow.models.segmenters.onnx_pairs.onnx_conventions import find_pair
+from furrow.models.segmenters.onnx_pairs.onnx_segmenter import open_pair
 from furrow.models.segmenters.own_models import CHECKPOINT_SUFFIXES
-from furrow.models.segmenters.torch_segmenter import TorchSegmenter
 from furrow.models.worker.architectures import Hiera, TinyVit, VisionTransformer
 from furrow.models.worker.networks import TorchNetwork, open_parts
 from furrow.tests.models.worker import tiny_models

@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from furrow.core.fields.masks import MaskRule, choose
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.classical import ClassicalSegmenter
-from furrow.models.segmenters.region_choice import SCALES, View, candidates
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
+from furrow.models.segmenters.regions.region_choice import SCALES, View, candidates
 
 COLOURS = np.array([[60, 120, 50], [150, 130, 80], [40, 80, 40], [120, 160, 70], [90, 70, 60]])
 

@@ -24,9 +24,9 @@ for package in ("segment_anything", "transformers", "safetensors", "torchvision"
         pytest.skip(f"the models need {package}: make test", allow_module_level=True)
 
 from furrow.core.fields.segmenter import Masks, Prompts
+from furrow.models.segmenters.checkpoints.torch_segmenter import TorchSegmenter
+from furrow.models.segmenters.checkpoints.worker_client import shared_worker, stop_all
 from furrow.models.segmenters.model_folder import ModelFolder
-from furrow.models.segmenters.torch_segmenter import TorchSegmenter
-from furrow.models.segmenters.worker_client import shared_worker, stop_all
 from furrow.models.training.labelled_sets import read_image
 from furrow.models.worker.checkpoints import read
 from furrow.models.worker.export import export

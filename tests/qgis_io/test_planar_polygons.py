@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from qgis.core import QgsGeometry, QgsWkbTypes
 from scipy import ndimage
 
-from furrow.core.fields.planar import PlanarField, planar_fields
+from furrow.core.fields.coverage.planar import PlanarField, planar_fields
 from furrow.core.imagery.grid import Grid
 from furrow.qgis_io.planar_polygons import geometry_of
 

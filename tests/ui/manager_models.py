@@ -11,7 +11,7 @@ from furrow.models.segmenters.catalogue import Entry, Licence
 from furrow.models.segmenters.registry import Registry
 from furrow.tests.file_server import FileServer, Manner
 from furrow.tests.models.segmenters.made_up_models import entry_of, file_for
-from furrow.ui.model_views import ModelView, views_of
+from furrow.ui.models.model_views import ModelView, views_of
 
 ENCODER, DECODER = b"encoder " * 40_000, b"decoder " * 20_000
 LIMITED = Licence("Own licence", "not for sale", "https://a.b/licence", False, False)

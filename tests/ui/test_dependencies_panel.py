@@ -27,10 +27,10 @@ from furrow.models.segmenters.registry import Registry
 from furrow.tests.file_server import FileServer, Manner
 from furrow.tests.models.dependencies.small_index import SmallIndex
 from furrow.tests.ui.waiting import wait_until
-from furrow.ui import dependencies_panel
-from furrow.ui.dependencies_panel import DependenciesDialog
-from furrow.ui.dependency_choices import Choices, read_choices, write_choices
-from furrow.ui.dependency_parts import Supply, usual_supply
+from furrow.ui.packages import dependencies_panel
+from furrow.ui.packages.dependencies_panel import DependenciesDialog
+from furrow.ui.packages.dependency_choices import Choices, read_choices, write_choices
+from furrow.ui.packages.dependency_parts import Supply, usual_supply
 
 LARGEST = (700, 600)
 RUNTIME, WORKER = 0, 1

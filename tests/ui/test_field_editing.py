@@ -26,8 +26,8 @@ from furrow.core.fields.field_mask import FieldMask
 from furrow.core.imagery.grid import Window
 from furrow.qgis_io.field_journal import FieldJournal
 from furrow.qgis_io.field_layers import FieldValues, new_geopackage_layer, new_memory_layer
-from furrow.ui.field_editing import FieldEditor, Mode
-from furrow.ui.labelling import ShownField
+from furrow.ui.clicking.field_editing import FieldEditor, Mode
+from furrow.ui.clicking.labelling import ShownField
 
 UTM = QgsCoordinateReferenceSystem("EPSG:32633")
 WHEAT = FieldValues("wheat", 3, 0.9, dt.date(2024, 6, 1), "classical", "image", 1)

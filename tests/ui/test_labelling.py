@@ -20,13 +20,13 @@ from qgis.gui import QgsMapCanvas
 from qgis.PyQt.QtCore import QPoint, Qt
 from qgis.PyQt.QtTest import QTest
 
-from furrow.models.segmenters.embedding_store import EmbeddingStore
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore
 from furrow.qgis_io.layer_pictures import LayerLook, LayerPictures, looks_of
 from furrow.tests.ui.waiting import wait_until
-from furrow.ui.encoding import View, WindowEncoder
+from furrow.ui.clicking.encoding import View, WindowEncoder
+from furrow.ui.clicking.field_tool import FieldTool
+from furrow.ui.clicking.labelling import Labelling, ShownField
 from furrow.ui.engines import Engine
-from furrow.ui.field_tool import FieldTool
-from furrow.ui.labelling import Labelling, ShownField
 
 
 class Bench:

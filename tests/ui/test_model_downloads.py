@@ -24,10 +24,10 @@ from furrow.tests.ui.manager_models import (
     pair_on,
     view_of,
 )
-from furrow.ui.model_downloads import bytes_to_come, download_model, missing_files
-from furrow.ui.model_jobs import Job, ModelJobs, Pace, pace_text
-from furrow.ui.model_questions import DeleteQuestion, DownloadQuestion
-from furrow.ui.model_views import ModelView, State
+from furrow.ui.models.model_downloads import bytes_to_come, download_model, missing_files
+from furrow.ui.models.model_jobs import Job, ModelJobs, Pace, pace_text
+from furrow.ui.models.model_questions import DeleteQuestion, DownloadQuestion
+from furrow.ui.models.model_views import ModelView, State
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ from qgis.PyQt.QtWidgets import QAbstractButton, QApplication, QWidget
 from furrow.core.downloads import part_of
 from furrow.core.places import Places
 from furrow.models.segmenters.catalogue import Entry
-from furrow.models.segmenters.field_model import WEIGHTS
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS
 from furrow.models.segmenters.registry import Registry
 from furrow.tests.file_server import FileServer, Manner
 from furrow.tests.models.segmenters.made_up_models import CONTENT, entry_of, file_for, write_pair
 from furrow.tests.ui.manager_models import DECODER, LIMITED, pair_on, registry_with
 from furrow.tests.ui.waiting import wait_until
-from furrow.ui.model_details import details_page
-from furrow.ui.model_manager import ModelManager
-from furrow.ui.model_trial import MemoryWatch, try_model
-from furrow.ui.model_views import ModelView, State
+from furrow.ui.models.model_details import details_page
+from furrow.ui.models.model_manager import ModelManager
+from furrow.ui.models.model_trial import MemoryWatch, try_model
+from furrow.ui.models.model_views import ModelView, State
 from furrow.ui.preferences import Preferences, read_preferences, write_preferences
 
 SLOW = Manner(pace=30_000)
@@ -567,7 +567,7 @@ def test_the_folder_is_shown(open_manager: Opener, places: Places) -> None:
 
 
 def test_packages(open_manager: Opener) -> None:
-    pytest.importorskip("furrow.ui.dependencies_panel")
+    pytest.importorskip("furrow.ui.packages.dependencies_panel")
     manager = open_manager()
     press(manager.packages_button)
     assert manager.question.isVisible()

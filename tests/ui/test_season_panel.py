@@ -32,10 +32,10 @@ from furrow.core.monitor import SILENT
 from furrow.core.samples.profiles import read_profiles
 from furrow.qgis_io.shapes import polygon_of
 from furrow.tests.core.series_files import day, shorten, write_dates, write_image
-from furrow.ui import season_reading
 from furrow.ui.background_task import BackgroundTask
-from furrow.ui.season_fields import FieldPixels, Reading, cut_field, place_field
-from furrow.ui.season_panel import SeasonPanel
+from furrow.ui.season import season_reading
+from furrow.ui.season.season_fields import FieldPixels, Reading, cut_field, place_field
+from furrow.ui.season.season_panel import SeasonPanel
 
 SIDE = 40
 DAYS = range(60, 320, 20)

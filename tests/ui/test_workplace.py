@@ -37,8 +37,8 @@ from furrow.qgis_io.field_layers import new_geopackage_layer, new_memory_layer
 from furrow.tests.core.series_files import shorten, write_image
 from furrow.tests.ui.waiting import wait_until
 from furrow.ui.class_table import FIELDS
+from furrow.ui.clicking.encoding import View
 from furrow.ui.crop_classes import CropClass
-from furrow.ui.encoding import View
 from furrow.ui.engines import Engine
 from furrow.ui.preferences import KEY, SCOPE, Preferences, read_project
 from furrow.ui.window import FurrowWindow

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from furrow.core.fields.acceptance import Acceptance, agreement, overlap
-from furrow.core.fields.delineation_options import DelineationOptions
-from furrow.core.fields.edge_regions import edge_regions
-from furrow.core.fields.pieces import label_raster, piece_of
+from furrow.core.fields.delineation.acceptance import Acceptance, agreement, overlap
+from furrow.core.fields.delineation.edge_regions import edge_regions
+from furrow.core.fields.delineation.options import DelineationOptions
+from furrow.core.fields.delineation.pieces import label_raster, piece_of
 
 SHAPE = (24, 30)
 WHITE = 255

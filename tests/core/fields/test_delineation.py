@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from furrow.core.errors import Cancelled
-from furrow.core.fields.delineation import DelineationOptions, delineate_tile
+from furrow.core.fields.delineation.options import DelineationOptions
+from furrow.core.fields.delineation.pieces import label_raster
+from furrow.core.fields.delineation.rounds import delineate_tile
+from furrow.core.fields.delineation.sight import look
 from furrow.core.fields.masks import component_at
-from furrow.core.fields.pieces import label_raster
 from furrow.core.fields.segmenter import Embedding, Masks
-from furrow.core.fields.sight import look
 from furrow.core.monitor import SILENT, Monitor
-from furrow.models.segmenters.classical import ClassicalSegmenter
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
 PLAIN = DelineationOptions(zoom=1)
 SIDE = 20

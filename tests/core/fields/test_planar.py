@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from furrow.core.errors import Cancelled
-from furrow.core.fields.planar import PlanarField, planar_fields
+from furrow.core.fields.coverage.planar import PlanarField, planar_fields
 from furrow.core.monitor import Monitor
 from furrow.tests.core.fields.label_rasters import blots, raster
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from furrow.core.errors import Cancelled
+from furrow.core.fields.coverage.planar import cleaned_labels
 from furrow.core.fields.coverage.widths import wide_pixels
-from furrow.core.fields.planar import cleaned_labels
 from furrow.core.monitor import Monitor
 from furrow.tests.core.fields.label_rasters import blots, raster
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from furrow.core.errors import Cancelled
-from furrow.core.fields.planar import closed_gaps, planar_fields
+from furrow.core.fields.coverage.planar import closed_gaps, planar_fields
 from furrow.core.monitor import Monitor
 
 LABELS = arrays(np.int32, st.tuples(st.integers(0, 12), st.integers(0, 12)),

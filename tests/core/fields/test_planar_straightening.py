@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from furrow.core.fields.planar import planar_fields
+from furrow.core.fields.coverage.planar import planar_fields
 
 
 def ragged_square(seed: int, turn: float = 0.3, size: int = 120, side: float = 80) -> np.ndarray:

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 
 from furrow.core.errors import Cancelled
-from furrow.core.fields.edges import EdgeLimits, edges_of
-from furrow.core.fields.field_measures import field_measures, scene_median
-from furrow.core.fields.pieces import FieldPiece, TileFields, label_raster, piece_of
-from furrow.core.fields.refinement import (
+from furrow.core.fields.delineation.field_measures import field_measures, scene_median
+from furrow.core.fields.delineation.pieces import FieldPiece, TileFields, label_raster, piece_of
+from furrow.core.fields.delineation.refinement import (
     RefinementOptions,
     children_of,
     refined_pieces,
     to_be_refined,
 )
-from furrow.core.fields.season_split import season_parts, spread
+from furrow.core.fields.delineation.season_split import season_parts, spread
+from furrow.core.fields.edges import EdgeLimits, edges_of
 from furrow.core.monitor import Monitor
 from furrow.core.samples.profiles import Profiles
-from furrow.models.segmenters.classical import ClassicalSegmenter
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 from furrow.tests.core.series_files import day
 
 AS_IT_IS = RefinementOptions(most_enlarged=1)

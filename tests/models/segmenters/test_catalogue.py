@@ -16,7 +16,7 @@ from furrow.models.segmenters.catalogue import (
     json_of,
     read_catalogue,
 )
-from furrow.models.segmenters.field_model import WEIGHTS
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS
 from furrow.models.segmenters.model_folder import file_hash
 
 HASH = "0123456789abcdef" * 4

@@ -6,9 +6,15 @@ import numpy as np
 import pytest
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.close_look import SIDE, ZOOM, close_decodes, enlarged, view_around
-from furrow.models.segmenters.field_crops import FINE, GRID, decoder_inputs
-from furrow.models.segmenters.field_masks import field_mask
+from furrow.models.segmenters.furrow_field.close_look import (
+    SIDE,
+    ZOOM,
+    close_decodes,
+    enlarged,
+    view_around,
+)
+from furrow.models.segmenters.furrow_field.field_crops import FINE, GRID, decoder_inputs
+from furrow.models.segmenters.furrow_field.field_masks import field_mask
 
 PLACES = [(0.0, 0.0), (70.4, 33.9), (119.9, 76.9), (120.0, 77.0)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from furrow.models.segmenters.context_evidence import context_evidence
-from furrow.models.segmenters.field_crops import FINE, LEVELS, Decode, View
+from furrow.models.segmenters.furrow_field.context_evidence import context_evidence
+from furrow.models.segmenters.furrow_field.field_crops import FINE, LEVELS, Decode, View
 
 SIDE = 256
 ANCHOR = (100.0, 120.0)

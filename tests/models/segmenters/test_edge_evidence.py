@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from furrow.models.segmenters.edge_evidence import MEASURES, edge_evidence
-from furrow.models.segmenters.field_crops import FINE, Decode
+from furrow.models.segmenters.furrow_field.edge_evidence import MEASURES, edge_evidence
+from furrow.models.segmenters.furrow_field.field_crops import FINE, Decode
 
 SHAPE = (300, 280)
 

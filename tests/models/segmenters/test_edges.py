@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from furrow.core.fields.delineation import DelineationOptions, delineate_tile
-from furrow.core.fields.pieces import label_raster
+from furrow.core.fields.delineation.options import DelineationOptions
+from furrow.core.fields.delineation.pieces import label_raster
+from furrow.core.fields.delineation.rounds import delineate_tile
 from furrow.core.fields.segmenter import known_edges
-from furrow.models.segmenters.classical import ClassicalSegmenter
-from furrow.models.segmenters.embedding_store import EmbeddingStore
-from furrow.models.segmenters.field_masks import enlarged_map
-from furrow.models.segmenters.field_model import FieldModelSegmenter
-from furrow.models.segmenters.stored_segmenter import StoredSegmenter
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore
+from furrow.models.segmenters.embeddings.stored_segmenter import StoredSegmenter
+from furrow.models.segmenters.furrow_field.field_masks import enlarged_map
+from furrow.models.segmenters.furrow_field.field_model import FieldModelSegmenter
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
 pytest.importorskip("onnxruntime")
 

@@ -13,7 +13,7 @@ import pytest
 from furrow.core.errors import OutputError
 from furrow.core.fields.segmenter import Embedding
 from furrow.core.imagery.grid import Window
-from furrow.models.segmenters.embedding_index import (
+from furrow.models.segmenters.embeddings.embedding_index import (
     INDEX,
     EncodedImage,
     add_to_index,
@@ -23,7 +23,7 @@ from furrow.models.segmenters.embedding_index import (
     remove_index,
     require_own,
 )
-from furrow.models.segmenters.embedding_store import EmbeddingStore
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore
 
 KEYS = [f"{number:064x}" for number in range(6)]
 

@@ -21,8 +21,8 @@ from furrow.core.fields.answering import EncodedWindow
 from furrow.core.fields.segmenter import Embedding, Prompts
 from furrow.core.imagery.grid import Window
 from furrow.core.places import Places
-from furrow.models.segmenters import onnx_session
-from furrow.models.segmenters.embedding_store import EmbeddingStore, pixel_key, place_key
+from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore, pixel_key, place_key
+from furrow.models.segmenters.onnx_pairs import onnx_session
 from furrow.models.segmenters.registry import Registry
 
 REGISTRY = Registry(Places.under(Path("no-such-folder")))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.field_crops import (
+from furrow.models.segmenters.furrow_field.field_crops import (
     FINE,
     GRID,
     LEVELS,
@@ -15,7 +15,7 @@ from furrow.models.segmenters.field_crops import (
     decoder_inputs,
     decodes,
 )
-from furrow.models.segmenters.field_masks import field_mask, upsampled
+from furrow.models.segmenters.furrow_field.field_masks import field_mask, upsampled
 
 
 def boxed(*box: float) -> Prompts:

@@ -10,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from furrow.core.fields.segmenter import Masks, Prompts
-from furrow.models.segmenters.field_model import WEIGHTS, FieldModelSegmenter
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS, FieldModelSegmenter
 
 SIDE = 40
 SIZES = [(1, 1), (1, 9), (40, 40), (41, 63), (64, 200), (97, 130), (333, 250), (600, 511)]

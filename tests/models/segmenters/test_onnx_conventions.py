@@ -12,9 +12,9 @@ onnx = pytest.importorskip("onnx", reason="the files are made with onnx")
 from onnx import TensorProto, helper  # noqa: E402
 
 from furrow.core.errors import ModelError  # noqa: E402
-from furrow.models.segmenters.field_model import WEIGHTS  # noqa: E402
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS  # noqa: E402
 from furrow.models.segmenters.model_frame import Fit  # noqa: E402
-from furrow.models.segmenters.onnx_conventions import (  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_conventions import (  # noqa: E402
     Padding,
     PairPlan,
     Size,
@@ -23,7 +23,7 @@ from furrow.models.segmenters.onnx_conventions import (  # noqa: E402
     find_pair,
     plan_pair,
 )
-from furrow.models.segmenters.onnx_graph import read_graph  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_graph import read_graph  # noqa: E402
 
 GRID = (1, 256, 64, 64)
 PROMPTS = {"point_coords": (1, "k", 2), "point_labels": (1, "k")}

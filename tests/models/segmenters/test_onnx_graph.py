@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from furrow.core.errors import ModelError
-from furrow.models.segmenters.field_model import WEIGHTS
-from furrow.models.segmenters.onnx_graph import Graph, Value, _read, read_graph
-from furrow.models.segmenters.onnx_safety import check_safe
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS
+from furrow.models.segmenters.onnx_pairs.onnx_graph import Graph, Value, _read, read_graph
+from furrow.models.segmenters.onnx_pairs.onnx_safety import check_safe
 
 SHIPPED = sorted(WEIGHTS.glob("*.onnx"))
 DECODER = SHIPPED[0].read_bytes()

@@ -21,8 +21,8 @@ pytest.importorskip("transformers", reason="the engine is compared with transfor
 
 from furrow.core.errors import ModelError  # noqa: E402
 from furrow.core.fields.segmenter import Embedding, Prompts  # noqa: E402
-from furrow.models.segmenters.onnx_conventions import Values, find_pair  # noqa: E402
-from furrow.models.segmenters.onnx_segmenter import (  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_conventions import Values, find_pair  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_segmenter import (  # noqa: E402
     OnnxSegmenter,
     _picture,
     _stored,

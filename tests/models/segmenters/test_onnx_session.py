@@ -13,9 +13,9 @@ import pytest
 onnxruntime = pytest.importorskip("onnxruntime")
 
 from furrow.core.errors import ModelError  # noqa: E402
-from furrow.models.segmenters import onnx_session  # noqa: E402
-from furrow.models.segmenters.field_model import WEIGHTS  # noqa: E402
-from furrow.models.segmenters.onnx_session import (  # noqa: E402
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS  # noqa: E402
+from furrow.models.segmenters.onnx_pairs import onnx_session  # noqa: E402
+from furrow.models.segmenters.onnx_pairs.onnx_session import (  # noqa: E402
     CPU,
     GraphRunner,
     accelerators,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.candidates import Candidates
-from furrow.models.segmenters.edge_evidence import MEASURES
-from furrow.models.segmenters.field_crops import FINE, Decode
-from furrow.models.segmenters.ranking import Ranker, features
+from furrow.models.segmenters.furrow_field.candidates import Candidates
+from furrow.models.segmenters.furrow_field.edge_evidence import MEASURES
+from furrow.models.segmenters.furrow_field.field_crops import FINE, Decode
+from furrow.models.segmenters.furrow_field.ranking import Ranker, features
 
 
 def candidates(count: int = 6) -> Candidates:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.classical import ClassicalSegmenter
-from furrow.models.segmenters.field_crops import FINE
-from furrow.models.segmenters.field_masks import field_mask
-from furrow.models.segmenters.region_rivals import region_answers, region_data
+from furrow.models.segmenters.furrow_field.field_crops import FINE
+from furrow.models.segmenters.furrow_field.field_masks import field_mask
+from furrow.models.segmenters.furrow_field.region_rivals import region_answers, region_data
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
 
 def chequered(side: int, count: int) -> np.ndarray:

@@ -17,16 +17,19 @@ import pytest
 from furrow.core.errors import ModelError
 from furrow.core.fields.segmenter import Prompts
 from furrow.core.places import Places
-from furrow.models.segmenters import catalogue, classical, field_model, file_hash, onnx_session
+from furrow.models.segmenters import catalogue, file_hash
 from furrow.models.segmenters import registry as registry_module
 from furrow.models.segmenters.catalogue import json_of, read_catalogue
-from furrow.models.segmenters.field_model import (
+from furrow.models.segmenters.furrow_field import field_model
+from furrow.models.segmenters.furrow_field.field_model import (
     DECODER_FILE,
     ENCODER_FILE,
     RANKER_FILE,
     WEIGHTS,
     FieldModelSegmenter,
 )
+from furrow.models.segmenters.onnx_pairs import onnx_session
+from furrow.models.segmenters.regions import classical
 from furrow.models.segmenters.registry import Registry
 from furrow.tests.models.segmenters.made_up_models import CONTENT, write_pair
 
@@ -333,7 +336,7 @@ def test_a_pair_needs_onnxruntime(registry, tmp_path, no_onnxruntime) -> None:
 
 def test_fingerprints_of_a_pair(registry, tmp_path) -> None:
     pytest.importorskip("onnx")
-    pytest.importorskip("furrow.models.segmenters.onnx_segmenter")
+    pytest.importorskip("furrow.models.segmenters.onnx_pairs.onnx_segmenter")
     encoder, decoder = write_pair(tmp_path, weights="weights.bin")
     record = registry.record("classical", str(decoder))
     assert list(record) == ["id", "sha256", encoder.name, decoder.name, "weights.bin"]
@@ -345,7 +348,7 @@ def test_fingerprints_of_a_pair(registry, tmp_path) -> None:
 
 
 def test_fingerprints_of_a_checkpoint(registry, tmp_path) -> None:
-    pytest.importorskip("furrow.models.segmenters.torch_segmenter")
+    pytest.importorskip("furrow.models.segmenters.checkpoints.torch_segmenter")
     path = tmp_path / "Été.pth"
     path.write_bytes(CONTENT)
     record = registry.record("classical", str(path))

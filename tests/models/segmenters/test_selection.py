@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from furrow.models.segmenters.selection import (
+from furrow.models.segmenters.furrow_field.selection import (
     ANGLES,
     RINGS,
     frame_overlap,

@@ -13,9 +13,9 @@ import pytest
 from furrow.core.fields.finding import FieldOptions, find_fields
 from furrow.core.fields.segmenter import Prompts
 from furrow.core.imagery.pictures import FilePictures
-from furrow.models.segmenters.classical import ClassicalSegmenter
-from furrow.models.segmenters.embedding_store import UNLIMITED, EmbeddingStore
-from furrow.models.segmenters.stored_segmenter import StoredSegmenter
+from furrow.models.segmenters.embeddings.embedding_store import UNLIMITED, EmbeddingStore
+from furrow.models.segmenters.embeddings.stored_segmenter import StoredSegmenter
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 from furrow.tests.core.series_files import write_image
 
 

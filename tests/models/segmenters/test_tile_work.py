@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from furrow.core.fields.delineation import DelineationOptions
-from furrow.core.fields.scene_delineation import TileJob
+from furrow.core.fields.delineation.options import DelineationOptions
+from furrow.core.fields.delineation.scene import TileJob
+from furrow.core.fields.delineation.tiling import Lattice
 from furrow.core.fields.segmenter import Embedding
-from furrow.core.fields.tiling import Lattice
 from furrow.core.imagery.raster_gdal import describe
 from furrow.core.imagery.scene_images import measured_image
 from furrow.core.places import Places
-from furrow.models.segmenters import tile_work
-from furrow.models.segmenters.classical import ClassicalSegmenter
-from furrow.models.segmenters.tile_work import (
+from furrow.models.segmenters.regions.classical import ClassicalSegmenter
+from furrow.models.segmenters.tiles import tile_work
+from furrow.models.segmenters.tiles.tile_work import (
     ModelChoice,
     SceneWork,
     TimedSegmenter,

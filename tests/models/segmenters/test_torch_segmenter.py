@@ -12,12 +12,12 @@ import pytest
 
 from furrow.core.errors import ModelError
 from furrow.core.fields.segmenter import Embedding, Prompts
-from furrow.models.segmenters.torch_segmenter import (
+from furrow.models.segmenters.checkpoints.torch_segmenter import (
     TorchSegmenter,
     _taken,
     open_checkpoint,
 )
-from furrow.models.segmenters.worker_client import START, About, Worker
+from furrow.models.segmenters.checkpoints.worker_client import START, About, Worker
 from furrow.tests.models.worker.made_up_worker import MadeUpNetwork
 from furrow.tests.models.worker.without_process import Here, costs
 

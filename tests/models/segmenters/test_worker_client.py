@@ -21,8 +21,8 @@ import pytest
 
 from furrow.core.errors import Cancelled, ModelError, WorkerError
 from furrow.core.monitor import Monitor, watched
-from furrow.models.segmenters import worker_client
-from furrow.models.segmenters.worker_client import START, Worker, shared_worker
+from furrow.models.segmenters.checkpoints import worker_client
+from furrow.models.segmenters.checkpoints.worker_client import START, Worker, shared_worker
 from furrow.models.worker.framing import Frame
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -107,7 +107,7 @@ def test_the_start_is_told_of(worker: Callable[..., Worker]) -> None:
 def test_long_waits_are_told_of(
     worker: Callable[..., Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("furrow.models.segmenters.worker_child._TELL_SECONDS", 0.3)
+    monkeypatch.setattr("furrow.models.segmenters.checkpoints.worker_child._TELL_SECONDS", 0.3)
     told: List[str] = []
     worker("slow=1").ask(ENCODE, Monitor(message=told.append))
     assert told[-1] == "Waiting for made-up.pth, 1 s so far."

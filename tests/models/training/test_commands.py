@@ -15,7 +15,7 @@ pytest.importorskip("onnx", reason="the export needs onnx: make test")
 from matplotlib.image import imread
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.field_model import FieldModelSegmenter
+from furrow.models.segmenters.furrow_field.field_model import FieldModelSegmenter
 from furrow.models.training import scene_pool
 from furrow.models.training.__main__ import main
 

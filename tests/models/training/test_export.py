@@ -10,8 +10,8 @@ onnx = pytest.importorskip("onnx", reason="the export needs onnx: make test")
 
 from furrow.core.errors import ModelError  # noqa: E402
 from furrow.core.fields.segmenter import Prompts  # noqa: E402
-from furrow.models.segmenters import field_crops  # noqa: E402
-from furrow.models.segmenters.field_model import DECODER_FILE, ENCODER_FILE  # noqa: E402
+from furrow.models.segmenters.furrow_field import field_crops  # noqa: E402
+from furrow.models.segmenters.furrow_field.field_model import DECODER_FILE, ENCODER_FILE  # noqa: E402
 from furrow.models.training import network as trained  # noqa: E402
 from furrow.models.training.export import export, parity  # noqa: E402
 from furrow.models.training.prompting import Question, origin  # noqa: E402

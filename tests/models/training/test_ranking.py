@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs torch: make test")
 
-from furrow.models.segmenters.field_model import WEIGHTS
+from furrow.models.segmenters.furrow_field.field_model import WEIGHTS
 from furrow.models.training.batches import Sources
 from furrow.models.training.ranking import Judged, fit, judged, quality
 from furrow.models.training.scene_pool import ScenePool

@@ -18,8 +18,8 @@ for package in ("segment_anything", "transformers", "safetensors", "torchvision"
 
 from furrow.core.errors import ModelError
 from furrow.core.fields.segmenter import Masks
-from furrow.models.segmenters.torch_segmenter import TorchSegmenter
-from furrow.models.segmenters.worker_client import shared_worker, stop_all
+from furrow.models.segmenters.checkpoints.torch_segmenter import TorchSegmenter
+from furrow.models.segmenters.checkpoints.worker_client import shared_worker, stop_all
 from furrow.models.worker.networks import open_network
 from furrow.tests.models.worker import tiny_models
 from furrow.tests.models.worker.without_process import Here, costs

@@ -27,9 +27,9 @@ from furrow.core.errors import ModelError
 from furrow.core.fields.segmenter import Prompts
 from furrow.core.places import Places
 from furrow.models.segmenters.catalogue import DATA
-from furrow.models.segmenters.onnx_conventions import diagnosis, find_pair
-from furrow.models.segmenters.onnx_graph import read_graph
-from furrow.models.segmenters.onnx_segmenter import OnnxSegmenter
+from furrow.models.segmenters.onnx_pairs.onnx_conventions import diagnosis, find_pair
+from furrow.models.segmenters.onnx_pairs.onnx_graph import read_graph
+from furrow.models.segmenters.onnx_pairs.onnx_segmenter import OnnxSegmenter
 from furrow.models.segmenters.registry import Registry
 from furrow.models.worker import onnx_files
 from furrow.models.worker.__main__ import main

@@ -6,7 +6,7 @@ import time
 from typing import Any, Callable, List, Tuple
 
 from furrow.core.monitor import SILENT, Monitor
-from furrow.models.segmenters.worker_client import About
+from furrow.models.segmenters.checkpoints.worker_client import About
 from furrow.models.worker.framing import Frame
 from furrow.models.worker.server import Server
 

@@ -1,0 +1,1 @@
+"""Published checkpoints, run by torch in a child process."""

@@ -1,0 +1,1 @@
+"""Encoded windows, kept on disk and in memory for all engines."""

@@ -1,0 +1,1 @@
+"""The field model that ships with the plugin."""

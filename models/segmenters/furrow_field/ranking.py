@@ -1,0 +1,126 @@
+"""The learned judge of the field model's masks: which of a prompt's candidates is the field?
+
+The network scores each mask from its own crop. The ranker sees all masks of a prompt together:
+where several levels agree, where a mask is alone, which size is likely. A small network in numpy;
+`models/training/ranking.py` fits it to masks on pictures that the field model has not learned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Tuple
+
+import numpy as np
+
+from ....core.fields.segmenter import Prompts
+from ..odds import chance, log_odds
+from .candidates import Candidates
+
+_LIMIT = 5.0
+"""Standardised features are cut here, so that nothing unseen gets far."""
+
+
+@dataclass(frozen=True)
+class Ranker:
+    """Layers of a small network; all arrays float32."""
+
+    mean: np.ndarray
+    """(f,) of the features."""
+    deviation: np.ndarray
+    """(f,) of the features."""
+    weights: Tuple[np.ndarray, ...]
+    """(inputs, outputs) of each layer; the last has one output."""
+    biases: Tuple[np.ndarray, ...]
+    """(outputs,) of each layer."""
+    shortcut: np.ndarray
+    """(f,) weights that lead from the standardised features straight to the answer."""
+
+    @classmethod
+    def open(cls, path: Path) -> Ranker:
+        """Read a file that `save` has written; nothing in it can be executed."""
+        with np.load(path, allow_pickle=False) as stored:
+            values = {name: stored[name].astype(np.float32) for name in stored.files}
+        count = sum(name.startswith("weights") for name in values)
+        return cls(
+            values["mean"],
+            values["deviation"],
+            tuple(values[f"weights{k}"] for k in range(count)),
+            tuple(values[f"biases{k}"] for k in range(count)),
+            values["shortcut"],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write a .npz file."""
+        layers = {f"weights{k}": value for k, value in enumerate(self.weights)}
+        layers.update({f"biases{k}": value for k, value in enumerate(self.biases)})
+        single = {"mean": self.mean, "deviation": self.deviation, "shortcut": self.shortcut}
+        np.savez_compressed(path, **single, **layers)
+
+    def scores(self, features: np.ndarray) -> np.ndarray:
+        """Expected IoU of masks with the wanted field.
+
+        :param features: (m, f) float32.
+        :return: (m,) float32 0..1.
+        """
+        known = np.clip((features - self.mean) / self.deviation, -_LIMIT, _LIMIT)
+        values = known
+        for k, (weights, biases) in enumerate(zip(self.weights, self.biases)):
+            values = values @ weights + biases
+            if k < len(self.weights) - 1:
+                values = np.maximum(values, 0)
+        return chance(values[:, 0] + known @ self.shortcut)
+
+
+def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:
+    """What the ranker knows of each candidate of a prompt.
+
+    :return: (m, f) float32.
+    """
+    scores = np.clip(candidates.scores, 1e-4, 1 - 1e-4)
+    side = np.sqrt(candidates.area)
+    own = [
+        log_odds(scores, 1e-4),
+        scores - scores.max(),
+        0.2 * np.log1p(candidates.area),
+        np.log2((side + 1) / candidates.stride),
+        np.log2(candidates.stride),
+        candidates.missed,
+        candidates.box_fit,
+        candidates.region,
+    ]
+    head = np.eye(3)[np.arange(len(scores)) % 3]
+    context = np.broadcast_to(_prompt_features(prompt), (len(scores), 3))
+    own_side = [np.stack(own, axis=1), head, context, candidates.edges]
+    columns = [*own_side, _agreement(candidates), candidates.context, candidates.traits]
+    return np.concatenate(columns, axis=1).astype(np.float32)
+
+
+def _prompt_features(prompt: Prompts) -> np.ndarray:
+    """(3,): foreground points, background points, is there a box."""
+    positive = int(prompt.foreground.sum())
+    return np.array([positive, len(prompt.foreground) - positive, prompt.box is not None], float)
+
+
+def _agreement(candidates: Candidates) -> np.ndarray:
+    """(m, 7): how like a mask is to the others, of its own level and of other levels."""
+    alike = candidates.similarity.astype(np.float64)
+    others = alike - np.diag(np.diag(alike))
+    elsewhere = np.where(candidates.stride[:, None] != candidates.stride, others, 0)
+    ranked = -np.sort(-others, axis=1)
+    certain = candidates.scores / max(float(candidates.scores.sum()), 1e-6)
+    finer = np.where(candidates.area < candidates.area[:, None], others, 0)
+    coarser = np.where(candidates.area > candidates.area[:, None], others, 0)
+    count = max(len(alike) - 1, 1)
+    return np.stack(
+        [
+            others.sum(1) / count,
+            ranked[:, 0],
+            ranked[:, min(2, len(alike) - 1)],
+            elsewhere.max(1),
+            others @ certain,
+            finer.max(1),
+            coarser.max(1),
+        ],
+        axis=1,
+    )

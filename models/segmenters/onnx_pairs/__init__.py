@@ -1,0 +1,1 @@
+"""Any encoder and decoder in ONNX files, run by onnxruntime."""

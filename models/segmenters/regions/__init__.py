@@ -1,0 +1,1 @@
+"""The classical engine: regions of a picture at several scales, no network."""

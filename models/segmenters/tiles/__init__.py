@@ -1,0 +1,1 @@
+"""Engines at work on the tiles of a scene, in this process or in others."""

@@ -1,0 +1,1 @@
+"""The map tool: from clicks to fields in a layer."""
