@@ -25,11 +25,14 @@ class Prompts:
     """(k,) bool, True on the wanted field, False off it."""
     box: Optional[np.ndarray] = None
     """(4,) float64: x minimum, y minimum, x maximum, y maximum in pixels; or None."""
+    side: Optional[float] = None
+    """About how wide the object is at least, in pixels, where whoever asks knows: an engine may
+    spare itself looking for smaller and for far larger ones."""
 
     @classmethod
-    def click(cls, x: float, y: float) -> Prompts:
+    def click(cls, x: float, y: float, side: Optional[float] = None) -> Prompts:
         """One foreground point."""
-        return cls(np.array([[x, y]], dtype=np.float64), np.array([True]))
+        return cls(np.array([[x, y]], dtype=np.float64), np.array([True]), side=side)
 
     @property
     def anchor(self) -> Tuple[float, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from .edge_regions import EdgeRegions
-from .sight import Place
+from .sight import Seed
 
 _WIDE, _NARROW = 3.0, 1.4
 """A seed lies at least so many pixels within its region, where five pixels are free; after the
@@ -56,8 +56,8 @@ def region_seeds(
     edges: np.ndarray,
     least: int,
     first: bool,
-) -> List[Place]:
-    """The deepest place of each region in what is left.
+) -> List[Seed]:
+    """The deepest place of each region in what is left, and how wide the region is.
 
     :param level: no edge above this chance divides a region.
     :param left: (H, W) bool.
@@ -80,10 +80,15 @@ def region_seeds(
     worth = depth * (1 - edges)
     places = ndimage.maximum_position(worth, place, many[wanted]) if wanted.any() else []
     enough = _WIDE if first else _NARROW
-    return [(int(r), int(c)) for r, c in places if depth[r, c] >= enough]
+    sides = np.sqrt(np.bincount(place.ravel())[wanted])
+    return [
+        Seed((int(r), int(c)), float(side))
+        for (r, c), side in zip(places, sides)
+        if depth[r, c] >= enough
+    ]
 
 
-def grid_seeds(left: np.ndarray, points_per_side: int, taken: Sequence[Place]) -> List[Place]:
+def grid_seeds(left: np.ndarray, points_per_side: int, taken: Sequence[Seed]) -> List[Seed]:
     """Places of a regular grid within what is left, none of them near one that is taken.
 
     :param left: (H, W) bool.
@@ -92,11 +97,11 @@ def grid_seeds(left: np.ndarray, points_per_side: int, taken: Sequence[Place]) -
     pitch = max(max(left.shape) / points_per_side, 1.0)
     depth = ndimage.distance_transform_edt(np.pad(left, 1))[1:-1, 1:-1]
     free = depth >= min(_GRID_DEPTH, pitch / 2)
-    for row, col in taken:
+    for row, col in (seed.place for seed in taken):
         near = _window(row, pitch), _window(col, pitch)
         free[near] = False
     rows, cols = ((np.arange(pitch / 2, side, pitch)).astype(int) for side in left.shape)
-    return [(int(r), int(c)) for r in rows for c in cols if free[r, c]]
+    return [Seed((int(r), int(c))) for r in rows for c in cols if free[r, c]]
 
 
 def _window(middle: int, width: float) -> slice:
@@ -111,11 +116,11 @@ def seeds(
     least: int,
     grid: Optional[int],
     first: bool,
-) -> List[Place]:
+) -> List[Seed]:
     """All places of a round.
 
     :param level: of the regions that get a seed each; None: none do.
     :param grid: points per side; None: no grid.
     """
-    places = [] if level is None else region_seeds(regions, level, left, edges, least, first)
-    return places + ([] if grid is None else grid_seeds(left, grid, places))
+    found = [] if level is None else region_seeds(regions, level, left, edges, least, first)
+    return found + ([] if grid is None else grid_seeds(left, grid, found))

@@ -6,7 +6,7 @@ level at which a field of their size is about eleven cells wide.
 
 from __future__ import annotations
 
-from typing import Dict, Mapping, Sequence, Tuple
+from typing import Mapping, Sequence, Tuple
 
 import numpy as np
 
@@ -44,15 +44,15 @@ def context_evidence(
     per_level = positive.shape[1]
     channels = maps[f"context{LEVELS[0]}"].shape[0]
     figures = np.zeros((len(areas), 2 * channels), np.float32)
-    cache: Dict[int, Tuple[np.ndarray, np.ndarray]] = {}
-    for k in range(len(areas)):
-        stride = LEVELS[chosen[k]]
-        corner = corner_around(*anchor, chosen[k])
-        if stride not in cache:
-            cache[stride] = _crop(maps[f"context{stride}"], corner)
-        mask = _sampled(positive[k // per_level, k % per_level], decodes[k // per_level], corner,
-                        stride)  # fmt: skip
-        figures[k] = _figures(mask, *cache[stride])
+    for level in np.unique(chosen):
+        stride, corner = LEVELS[level], corner_around(*anchor, level)
+        alike = chosen == level
+        masks = [
+            _sampled(each[wanted], decode, corner, stride)
+            for each, decode, wanted in zip(positive, decodes, alike.reshape(-1, per_level))
+        ]
+        crop = _crop(maps[f"context{stride}"], corner)
+        figures[alike] = _figures(np.concatenate(masks), *crop)
     return figures
 
 
@@ -63,31 +63,50 @@ def _crop(context: np.ndarray, corner: Tuple[int, int]) -> Tuple[np.ndarray, np.
     return cells.reshape(len(cells), -1).T, known
 
 
-def _sampled(mask: np.ndarray, decode: Decode, corner: Tuple[int, int], stride: int) -> np.ndarray:
-    """(GRID, GRID) bool: a mask at the centres of the cells of another level."""
-    out = np.zeros((GRID, GRID), bool)
+def _sampled(
+    masks: np.ndarray, decode: Decode, corner: Tuple[int, int], stride: int
+) -> np.ndarray:
+    """(m, GRID, GRID) bool: masks at the centres of the cells of another level."""
+    out = np.zeros((len(masks), GRID, GRID), bool)
     axes = []
     for start, offset in zip(corner, decode.offset):
         places = (start + np.arange(GRID) + 0.5) * stride
         cells = np.floor((places - offset) / decode.step).astype(int)
         axes.append((np.flatnonzero((cells >= 0) & (cells < FINE)), cells))
     (columns, x), (rows, y) = axes
-    out[np.ix_(rows, columns)] = mask[np.ix_(y[rows], x[columns])]
+    if rows.size and columns.size:
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        out[:, box[0], box[1]] = masks[:, y[rows]][:, :, x[columns]]
     return out
 
 
-def _figures(mask: np.ndarray, cells: np.ndarray, known: np.ndarray) -> np.ndarray:
-    within = mask & known
+def _figures(masks: np.ndarray, cells: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(m, 2 channels) figures of (m, GRID, GRID) masks."""
+    within = masks & known
     around = _grown(within, _RING) & known & ~within
-    if not within.any() or not around.any():
-        return np.zeros(2 * cells.shape[1], np.float32)
-    inner, outer = cells[within.ravel()], cells[around.ravel()]
-    return np.concatenate([np.abs(inner.mean(0) - outer.mean(0)), inner.std(0)])
+    # Means are taken off first: float32 would lose the deviation of large, even features.
+    centred = cells - cells.mean(axis=0)
+    inner, outer = _means(within, centred), _means(around, centred)
+    deviation = np.sqrt(np.maximum(_means(within, centred**2) - inner**2, 0))
+    figures = np.concatenate([np.abs(inner - outer), deviation], axis=1)
+    figures[~(within.any(axis=(1, 2)) & around.any(axis=(1, 2)))] = 0
+    return figures
 
 
-def _grown(mask: np.ndarray, cells: int) -> np.ndarray:
-    """A mask and all within a square of some cells around it."""
-    rows = np.pad(mask, ((cells, cells), (0, 0)))
-    tall = np.any([rows[k : k + len(mask)] for k in range(2 * cells + 1)], axis=0)
-    columns = np.pad(tall, ((0, 0), (cells, cells)))
-    return np.any([columns[:, k : k + mask.shape[1]] for k in range(2 * cells + 1)], axis=0)
+def _means(masks: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """(m, channels) mean of the cells of each mask; 0 for an empty one."""
+    weights = masks.reshape(len(masks), -1).astype(np.float32)
+    return weights @ cells / np.maximum(weights.sum(axis=1, keepdims=True), 1)
+
+
+def _grown(masks: np.ndarray, cells: int) -> np.ndarray:
+    """(m, h, w) masks and all within a square of some cells around each."""
+    grown = masks.copy()
+    for shift in range(1, cells + 1):
+        grown[:, shift:] |= masks[:, :-shift]
+        grown[:, :-shift] |= masks[:, shift:]
+    tall = grown.copy()
+    for shift in range(1, cells + 1):
+        grown[:, :, shift:] |= tall[:, :, :-shift]
+        grown[:, :, :-shift] |= tall[:, :, shift:]
+    return grown

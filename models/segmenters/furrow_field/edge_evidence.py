@@ -34,7 +34,10 @@ def edge_evidence(
     rows = []
     for masks, decode in zip(positive, decodes):
         edges, known = _on_crop(chances, decode, shape)
-        rows += [_figures(mask & known, edges, known) for mask in masks]
+        whole = masks & known
+        cores = _eroded(whole, known)
+        deep = _eroded(cores, known)
+        rows += [_figures(edges[a], edges[b]) for a, b in zip(whole & ~cores, deep)]
     return np.array(rows, np.float32).reshape(-1, MEASURES)
 
 
@@ -42,16 +45,18 @@ def _on_crop(
     chances: np.ndarray, decode: Decode, shape: Tuple[int, int]
 ) -> Tuple[np.ndarray, np.ndarray]:
     """(FINE, FINE) the strongest edge in each fine cell, and whether the cell is in the image."""
-    pooled = _pooled(chances, max(int(decode.step) // LEVELS[0], 1))
+    step = max(int(decode.step) // LEVELS[0], 1)
     side = max(decode.step, LEVELS[0])
     steps = (np.arange(FINE) + 0.5) * decode.step
-    rows = ((decode.offset[1] + steps) // side).astype(np.intp)
-    columns = ((decode.offset[0] + steps) // side).astype(np.intp)
+    places, parts = [], []
+    for offset, cells in zip(decode.offset[::-1], chances.shape):
+        every = np.clip(((offset + steps) // side).astype(np.intp), 0, -(-cells // step) - 1)
+        places.append(every - every[0])
+        parts.append(slice(every[0] * step, (every[-1] + 1) * step))
+    pooled = _pooled(chances[parts[0], parts[1]], step)
     known = np.zeros((FINE, FINE), bool)
     known[decode.known(shape)] = True
-    limit = pooled.shape[0] - 1, pooled.shape[1] - 1
-    edges = pooled[np.clip(rows, 0, limit[0])[:, None], np.clip(columns, 0, limit[1])]
-    return edges, known
+    return pooled[places[0][:, None], places[1]], known
 
 
 def _pooled(chances: np.ndarray, step: int) -> np.ndarray:
@@ -64,11 +69,9 @@ def _pooled(chances: np.ndarray, step: int) -> np.ndarray:
     return grown.reshape(height // step, step, width // step, step).max(axis=(1, 3))
 
 
-def _figures(mask: np.ndarray, edges: np.ndarray, known: np.ndarray) -> Tuple[float, ...]:
-    """The measures of one mask; where the crop or the image ends there is no outline."""
-    core = _eroded(mask, known)
-    outline = edges[mask & ~core]
-    inner = edges[_eroded(core, known)]
+def _figures(outline: np.ndarray, inner: np.ndarray) -> Tuple[float, ...]:
+    """The measures of one mask from the edges along its outline and deep within; where the crop
+    or the image ends there is no outline."""
     along = (0.0, 0.0, 0.0)
     if outline.size:
         faint = float((outline < _FAINT).mean())
@@ -83,8 +86,11 @@ def _percentile(values: np.ndarray, share: int) -> float:
     return float(np.partition(values, rank)[rank])
 
 
-def _eroded(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Cells whose four neighbours are in the mask or unknown."""
-    grown = np.pad(mask | ~known, 1, constant_values=True)
-    whole = grown[:-2, 1:-1] & grown[2:, 1:-1] & grown[1:-1, :-2] & grown[1:-1, 2:]
-    return mask & whole
+def _eroded(masks: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """(m, h, w) cells whose four neighbours are in the mask or unknown."""
+    grown, core = masks | ~known, masks.copy()
+    core[:, 1:] &= grown[:, :-1]
+    core[:, :-1] &= grown[:, 1:]
+    core[:, :, 1:] &= grown[:, :, :-1]
+    core[:, :, :-1] &= grown[:, :, 1:]
+    return core

@@ -100,7 +100,10 @@ def decodes(shape: Tuple[int, int], prompt: Prompts) -> List[Decode]:
     :param shape: height and width of the image in pixels.
     """
     x, y = anchor_within(shape, prompt)
-    levels = _levels_of_click(max(shape)) if prompt.box is None else _levels_of_box(prompt.box)
+    if prompt.box is None:
+        levels = _levels_of_click(max(shape), prompt.side)
+    else:
+        levels = _levels_of_box(prompt.box)
     return [Decode(k, corner_around(x, y, k)) for k in levels]
 
 
@@ -120,9 +123,13 @@ def comfortable_levels(sides: np.ndarray) -> np.ndarray:
     return np.clip(level, 0, len(LEVELS) - 1).astype(int)
 
 
-def _levels_of_click(longest: int) -> List[int]:
-    fitting = sum(GRID * stride <= 2 * longest for stride in LEVELS)
-    return list(range(max(fitting, _LEAST_LEVELS)))
+def _levels_of_click(longest: int, side: Optional[float]) -> List[int]:
+    """All that fit the image; where a least side is known, from the level that suits it."""
+    fitting = max(sum(GRID * stride <= 2 * longest for stride in LEVELS), _LEAST_LEVELS)
+    if side is None:
+        return list(range(fitting))
+    first = min(int(comfortable_levels(np.array([side]))[0]), fitting - _LEAST_LEVELS)
+    return list(range(first, first + _LEAST_LEVELS))
 
 
 def _levels_of_box(box: np.ndarray) -> List[int]:

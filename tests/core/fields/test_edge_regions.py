@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from furrow.core.fields.delineation.edge_regions import edge_regions
 from furrow.core.fields.delineation.pieces import piece_of
 from furrow.core.fields.delineation.seeds import grid_seeds, region_seeds, texture, what_is_left
+from furrow.core.fields.delineation.sight import Seed
 from furrow.core.fields.delineation.sight import edge_share, enlarged
 
 
@@ -58,9 +59,10 @@ def test_seeds_are_deep_within_what_is_left() -> None:
     regions = edge_regions(edges, np.ones((40, 40), bool))
     left = np.ones((40, 40), bool)
     left[:15] = False
-    places = region_seeds(regions, 0.2, left, edges, 10, False)
-    assert len(places) == 4
-    deepest = [place for place in places if place[0] > 20]
+    found = region_seeds(regions, 0.2, left, edges, 10, False)
+    assert len(found) == 4
+    assert all(16 <= seed.side <= 20 for seed in found), "the whole pane, not what is left of it"
+    deepest = [seed.place for seed in found if seed.place[0] > 20]
     assert all(min(abs(r - 30), 9) <= 9 and abs(edges[r, c]) < 0.1 for r, c in deepest)
     assert region_seeds(regions, 0.2, np.zeros((40, 40), bool), edges, 10, False) == []
     assert region_seeds(regions, 0.2, left, edges, 2000, False) == []
@@ -69,7 +71,7 @@ def test_seeds_are_deep_within_what_is_left() -> None:
 def test_the_grid_keeps_off_borders_and_other_seeds() -> None:
     left = np.zeros((64, 64), bool)
     left[8:40, 8:40] = True
-    places = grid_seeds(left, 8, [(28, 28)])
+    places = [seed.place for seed in grid_seeds(left, 8, [Seed((28, 28))])]
     assert places and all(11 <= r < 37 and 11 <= c < 37 for r, c in places)
     assert all(max(abs(r - 28), abs(c - 28)) > 4 for r, c in places)
     assert grid_seeds(np.zeros((64, 64), bool), 8, []) == []

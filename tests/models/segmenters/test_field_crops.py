@@ -48,6 +48,14 @@ def test_levels_of_a_box_follow_its_size(side: float, levels: list) -> None:
     assert [decode.level for decode in found] == levels
 
 
+@pytest.mark.parametrize(
+    ("side", "levels"), [(3, [0, 1, 2]), (25, [0, 1, 2]), (50, [1, 2, 3]), (900, [1, 2, 3])]
+)
+def test_a_click_with_a_least_side_spares_the_other_levels(side: float, levels: list) -> None:
+    found = decodes((1000, 1000), Prompts.click(300, 300, side))
+    assert [decode.level for decode in found] == levels
+
+
 @pytest.mark.parametrize("click", [(0.0, 0.0), (57.3, 41.2), (120.0, 77.0)])
 def test_crops_lie_around_the_click(click: tuple) -> None:
     height, width = 77, 120
