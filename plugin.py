@@ -17,6 +17,7 @@ from .qgis_io.places import places
 if TYPE_CHECKING:
     from qgis.gui import QgisInterface
 
+    from .ui.preview_layer import PreviewLayers
     from .ui.window import FurrowWindow
 
 TRANSLATIONS = Path(__file__).resolve().parent / "i18n"
@@ -30,6 +31,7 @@ class FurrowPlugin:
         self.iface = iface
         self._provider: Optional[FurrowProvider] = None
         self._window: Optional[FurrowWindow] = None
+        self._previews: Optional[PreviewLayers] = None
         self._translator = _install_translator()
         self._log: Optional[MessageLogHandler] = None
 
@@ -46,9 +48,11 @@ class FurrowPlugin:
         self.initProcessing()
         if self.iface is not None and self._window is None:
             # Not at the top: qgis_process loads the plugin too, and has no use for widgets.
+            from .ui.preview_layer import PreviewLayers
             from .ui.window import FurrowWindow
 
             self._window = FurrowWindow(self.iface)
+            self._previews = PreviewLayers(self._provider.preview, self.iface.mapCanvas())
 
     @property
     def window(self) -> Optional[FurrowWindow]:
@@ -57,6 +61,9 @@ class FurrowPlugin:
 
     def unload(self) -> None:
         """Take back everything; a second call finds nothing to do."""
+        if self._previews is not None:
+            self._previews.close()
+            self._previews = None
         if self._window is not None:
             self._window.close()
             self._window = None

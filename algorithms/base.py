@@ -22,6 +22,7 @@ from qgis.PyQt.QtGui import QIcon
 
 from ..core.errors import Cancelled, FurrowError, OutputError, ParameterError
 from ..core.report.run_record import RunRecord
+from ..core.whole_folder import require_replaceable
 from ..qgis_io.sinks import file_of
 from ..qgis_io.texts import tr
 
@@ -39,6 +40,8 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     SUMMARY = ""
     HELP = ""
     TAGS = ""
+    FOLDERS: Mapping[str, str] = {}
+    """Outputs that are folders, and the file by which one is known that may be replaced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -163,12 +166,15 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
     def _check_destinations(
         self, parameters: Dict[str, Any], context: QgsProcessingContext
     ) -> None:
-        """Refuse files in folders that cannot be written to, and one file for two outputs."""
+        """Refuse what cannot be written or replaced, and one file for two outputs."""
         taken: Dict[str, str] = {}
         for definition in self.destinationParameterDefinitions():
             name = definition.name()
             text = self.parameterAsFileOutput(parameters, name, context)
             path = file_of(text)
+            if name in self.FOLDERS and text:
+                require_replaceable(name, Path(text), self.FOLDERS[name])
+                continue
             if path is None or not text:
                 continue
             if text in taken:

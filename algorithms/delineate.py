@@ -26,6 +26,7 @@ from ..core.fields.delineation.tile_records import TileFolder
 from ..core.imagery.scene_images import measured_image
 from ..core.monitor import Monitor, watched
 from ..models.segmenters.tiles.tile_work import ModelChoice, SceneWork, scene_zoom
+from ..qgis_io.field_preview import TileTold
 from ..qgis_io.monitors import monitor_of
 from ..qgis_io.places import places
 from ..qgis_io.sinks import file_of
@@ -36,12 +37,16 @@ from .delineation_parameters import (
     add_area,
     add_rounds,
     add_shapes,
+    add_super_resolution,
     add_tiles,
     add_workers,
     least_pixels,
     read_options,
     read_refinement,
+    read_super_resolution,
+    super_resolution_record,
 )
+from .delineation_preview import add_preview, previewed
 from .delineation_scene import Scene, read_scene, tell
 from .delineation_workers import tile_worker
 from .image_parameters import add_bands, add_image
@@ -80,9 +85,11 @@ class Delineate(FurrowAlgorithm):
         add_engine(self, scene=True)
         add_bands(self)
         add_tiles(self)
+        add_super_resolution(self)
         add_rounds(self)
         add_shapes(self)
         add_workers(self)
+        add_preview(self)
         self.add(
             QgsProcessingParameterFeatureSink(
                 "OUTPUT", tr("Fields"), SourceType.TypeVectorPolygon
@@ -108,6 +115,7 @@ class Delineate(FurrowAlgorithm):
     def check(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> None:
         read_scene(self, parameters, context)
         check_model(self, parameters, context)
+        read_super_resolution(self, parameters, context)
 
     def work(
         self,
@@ -118,17 +126,21 @@ class Delineate(FurrowAlgorithm):
         monitor = monitor_of(feedback)
         scene = read_scene(self, parameters, context)
         tell(scene, feedback)
-        model = model_record(self, parameters, context)
+        model = {
+            **model_record(self, parameters, context),
+            **super_resolution_record(self, parameters, context),
+        }
         work = self._scene_work(parameters, context, scene, monitor)
         jobs = tuple(scene.jobs(monitor))
-        with self._folder(parameters, context, scene.key(work, jobs, model["sha256"])) as folder:
+        with self._folder(parameters, context, scene.key(work, jobs, model)) as folder:
             narrow = self.parameterAsDouble(parameters, "MIN_WIDTH_M", context)
             least = least_pixels(self, parameters, context, scene.pixel)
             plan = ScenePlan(
                 scene.lattice, jobs, folder, scene.workers, least, narrow / scene.metres
             )
-            found = _found(plan, work, feedback)
-            return self._write(parameters, context, feedback, scene, work, found, model)
+            with previewed(self, parameters, context, scene.grid, feedback) as told:
+                found = _found(plan, work, feedback, told)
+                return self._write(parameters, context, feedback, scene, work, found, model)
 
     def _scene_work(
         self,
@@ -149,6 +161,7 @@ class Delineate(FurrowAlgorithm):
             options,
             read_refinement(self, parameters, context, options),
             ModelChoice(model, model_file, places()),
+            read_super_resolution(self, parameters, context),
         )
         if len(scene.lattice.tiles) == 1:
             return work
@@ -210,13 +223,17 @@ class Delineate(FurrowAlgorithm):
 
 
 def _found(
-    plan: ScenePlan, work: SceneWork, feedback: QgsProcessingFeedback
+    plan: ScenePlan, work: SceneWork, feedback: QgsProcessingFeedback, told: TileTold
 ) -> SceneDelineation:
-    """:raises Cancelled: after the user was told what becomes of the tiles that are done."""
+    """The fields of the scene.
+
+    :param told: called with each tile that is done.
+    :raises Cancelled: after the user was told what becomes of the tiles that are done.
+    """
     monitor = monitor_of(feedback)
     try:
         with tile_worker(work, plan.workers) as on_tile:
-            reused = work_on_tiles(plan, on_tile, monitor.part(0, _LOOKED))
+            reused = work_on_tiles(plan, on_tile, monitor.part(0, _LOOKED), told)
         # By now the processes have ended, for joining takes memory of its own.
         return join_tiles(plan, reused, monitor.part(_LOOKED, _FOUND))
     except Cancelled:

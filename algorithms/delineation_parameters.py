@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 from qgis.core import (
@@ -11,6 +12,7 @@ from qgis.core import (
     QgsProcessingContext,
     QgsProcessingParameterBoolean,
     QgsProcessingParameterFeatureSource,
+    QgsProcessingParameterFile,
     QgsProcessingParameterMultipleLayers,
     QgsProcessingParameterRasterLayer,
     QgsProcessingParameterString,
@@ -21,6 +23,8 @@ from ..core.fields.delineation.options import DelineationOptions
 from ..core.fields.delineation.refinement import RefinementOptions
 from ..core.fields.delineation.tiling import LEAST_TILE, Lattice
 from ..core.imagery.grid import Grid
+from ..models.segmenters.file_hash import file_hash
+from ..models.super_resolution.onnx_enlarger import open_enlarger
 from ..qgis_io.texts import tr
 from .base import FurrowAlgorithm, SourceType, source_of
 from .series_parameters import Real, Whole, choice, number
@@ -69,6 +73,24 @@ def add_tiles(algorithm: FurrowAlgorithm) -> None:
         tr(
             "Neighbouring tiles share so much of their side, at most 50; fields that cross a seam "
             "are joined where both tiles see the same there."
+        ),
+        advanced=True,
+    )
+
+
+def add_super_resolution(algorithm: FurrowAlgorithm) -> None:
+    """SUPER_RESOLUTION."""
+    algorithm.add(
+        QgsProcessingParameterFile(
+            "SUPER_RESOLUTION",
+            tr("Super-resolution model"),
+            optional=True,
+            fileFilter=tr("ONNX files (*.onnx);;All files (*)"),
+        ),
+        tr(
+            "An ONNX file that enlarges pictures 2, 3 or 4 times: the model is shown the tile "
+            "enlarged by it, in place of the usual interpolation where fields are small. Fields "
+            "and their areas stay on the pixels of INPUT. With 4 times, give TILE 256."
         ),
         advanced=True,
     )
@@ -218,6 +240,31 @@ def read_refinement(
     reference = algorithm.parameterAsEnumString(parameters, "PRESET", context) == REFERENCE
     preset = RefinementOptions.reference() if reference else RefinementOptions()
     return replace(preset, least_pixels=options.least_pixels)
+
+
+def read_super_resolution(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Optional[str]:
+    """SUPER_RESOLUTION; None: there is no such step.
+
+    :raises ModelError: it is not a file that enlarges pictures, or cannot run here.
+    """
+    path = algorithm.text(parameters, "SUPER_RESOLUTION", context)
+    if not path:
+        return None
+    open_enlarger(Path(path))
+    return path
+
+
+def super_resolution_record(
+    algorithm: FurrowAlgorithm, parameters: Dict[str, Any], context: QgsProcessingContext
+) -> Dict[str, str]:
+    """What the run record says of SUPER_RESOLUTION: its SHA-256; empty without such a step.
+
+    :raises ModelError: as for :func:`read_super_resolution`.
+    """
+    path = read_super_resolution(algorithm, parameters, context)
+    return {} if path is None else {"super_resolution": file_hash(Path(path))}
 
 
 def least_pixels(

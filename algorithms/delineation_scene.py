@@ -6,7 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import numpy as np
 from qgis.core import QgsProcessingContext, QgsProcessingFeedback
@@ -74,10 +74,10 @@ class Scene:
             if asked[tile.core_in_area].any():
                 yield TileJob(tile, np.packbits(asked, axis=1))
 
-    def key(self, work: SceneWork, jobs: Tuple[TileJob, ...], fingerprint: str) -> str:
+    def key(self, work: SceneWork, jobs: Tuple[TileJob, ...], models: Mapping[str, str]) -> str:
         """A hash of all that the fields of a tile depend on.
 
-        :param fingerprint: of the model.
+        :param models: what the run record says of them, with the SHA-256 of each file.
         """
         asked = hashlib.sha256()
         for job in jobs:
@@ -89,7 +89,7 @@ class Scene:
             "files": [_identity(path) for path in (*self.paths, self.cropland) if path],
             "grid": work.grid,
             "options": (work.options, work.refinement),
-            "model": fingerprint,
+            "models": models,
             "lattice": self.lattice,
             "asked": asked.hexdigest(),
         }

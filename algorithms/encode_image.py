@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from ..core.imagery.lattice import pixels_within, windows_over
 from ..core.imagery.pictures import FilePictures, default_bands
 from ..core.imagery.raster_gdal import describe
 from ..core.monitor import Monitor, watched
+from ..core.whole_folder import require_place
 from ..models.segmenters.embeddings.embedding_files import path_of
 from ..models.segmenters.embeddings.embedding_index import (
     INDEX,
@@ -161,11 +161,7 @@ class EncodeImage(FurrowAlgorithm):
     ) -> None:
         """OUTPUT is a folder, which need not exist."""
         folder = self._folder(parameters, context)
-        if folder.exists() and not folder.is_dir():
-            raise OutputError(f"OUTPUT: {folder} is a file; give the name of a folder.")
-        above = next(place for place in (folder, *folder.parents) if place.is_dir())
-        if not os.access(above, os.W_OK):
-            raise OutputError(f"OUTPUT: cannot write to the folder {above}; choose another.")
+        require_place("OUTPUT", folder, folder)
         require_own(folder)
 
     def _folder(self, parameters: Dict[str, Any], context: QgsProcessingContext) -> Path:

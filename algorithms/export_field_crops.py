@@ -21,7 +21,7 @@ from ..core.fields.classification.crops import safe_names, tiles_of
 from ..core.fields.classification.labelme import to_json
 from ..core.imagery.grid import Window
 from ..core.monitor import Monitor
-from ..core.whole_folder import require_replaceable, whole_folder
+from ..core.whole_folder import whole_folder
 from ..qgis_io.field_crops import (
     Crop,
     CropCutter,
@@ -74,6 +74,7 @@ class ExportFieldCrops(FurrowAlgorithm):
         "Example: fields from 'Delineate' without CLASS_FIELD, so that all are called 'field'; "
         "rename the wrong ones to 'nonfield' in X-AnyLabeling, import them, train a classifier."
     )
+    FOLDERS = {"OUTPUT": MANIFEST}
 
     def add_parameters(self) -> None:
         add_image(self)
@@ -135,13 +136,6 @@ class ExportFieldCrops(FurrowAlgorithm):
         read_bands(self, parameters, context)
         if not self.text(parameters, "DEFAULT_CLASS", context):
             raise ParameterError("DEFAULT_CLASS: give a name, such as field.")
-
-    def _check_destinations(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext
-    ) -> None:
-        text = self.parameterAsFileOutput(parameters, "OUTPUT", context)
-        if text:
-            require_replaceable("OUTPUT", Path(text), MANIFEST)
 
     def work(
         self,

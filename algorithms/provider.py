@@ -10,6 +10,8 @@ from typing import Any, Deque
 from qgis.core import QgsProcessingProvider
 from qgis.PyQt.QtGui import QIcon
 
+from ..qgis_io.field_preview import FieldPreview
+
 ICON = Path(__file__).resolve().parents[1] / "icons" / "furrow.svg"
 
 _KEPT = 200
@@ -38,6 +40,9 @@ class FurrowProvider(QgsProcessingProvider):
     def __init__(self) -> None:
         super().__init__()
         self._kept: Deque[Any] = deque(maxlen=_KEPT)
+        self.preview = FieldPreview()
+        """Tells the window of fields while they are found. Qt does not own it: a run that goes on
+        after the plugin was unloaded still has it."""
 
     def keep(self, thing: Any) -> None:
         """Hold what a run leaves to be called later; the oldest things go."""

@@ -39,7 +39,7 @@ from ..core.fields.classification.training import (
 from ..core.report.from_classifier import classifier_report
 from ..core.report.run_record import utc_now
 from ..core.report.table_report import render_tables
-from ..core.whole_folder import require_replaceable, whole_folder
+from ..core.whole_folder import whole_folder
 from ..qgis_io.field_features import training_bands
 from ..qgis_io.field_views import PlacedField, PlacedFields, centres_on_ground
 from ..qgis_io.monitors import monitor_of
@@ -81,6 +81,7 @@ class TrainFieldClassifier(FurrowAlgorithm):
         "nonfield, filled in for some hundred of them; then 'Classify fields' with MODEL for the "
         "others."
     )
+    FOLDERS = {"MODEL": SETTINGS}
 
     def add_parameters(self) -> None:
         add_image(self)
@@ -165,15 +166,6 @@ class TrainFieldClassifier(FurrowAlgorithm):
         read_bands(self, parameters, context)
         if self._kind(parameters, context) == CNN:
             check_network(self, parameters, context)
-
-    def _check_destinations(
-        self, parameters: Dict[str, Any], context: QgsProcessingContext
-    ) -> None:
-        files = {name: value for name, value in parameters.items() if name != "MODEL"}
-        super()._check_destinations(files, context)
-        text = self.parameterAsFileOutput(parameters, "MODEL", context)
-        if text:
-            require_replaceable("MODEL", Path(text), SETTINGS)
 
     def work(
         self,

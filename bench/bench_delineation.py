@@ -1,6 +1,7 @@
 """How well whole scenes are delineated: object F1 against true fields, round by round.
 
     python bench/bench_delineation.py [--engine ID ...] [--set NAME ...] [--data ../shared/data]
+                                      [--super-resolution FILE.onnx]
 
 A field counts where at least half of it lies on true fields: what lies where nothing is known is
 neither right nor wrong. Pairs match one to one from an IoU of 0.5 on. Coverage is the share of the
@@ -32,10 +33,12 @@ from delineation_sets import SETS, Scene, SceneSet  # noqa: E402
 from segmenter_speed import PLACES  # noqa: E402
 
 from furrow.core.evaluation.objects import Overlaps, match_best  # noqa: E402
+from furrow.core.fields.delineation.enlarging import Enlarger  # noqa: E402
 from furrow.core.fields.delineation.options import DelineationOptions  # noqa: E402
 from furrow.core.fields.delineation.pieces import TileFields, label_raster  # noqa: E402
 from furrow.core.fields.delineation.rounds import delineate_tile  # noqa: E402
 from furrow.models.segmenters.registry import Registry  # noqa: E402
+from furrow.models.super_resolution.onnx_enlarger import open_enlarger  # noqa: E402
 
 LEAST_IOU = 0.5
 HALF = 0.5
@@ -120,12 +123,17 @@ def counted(labels: np.ndarray, truth: np.ndarray) -> Overlaps:
 
 
 def delineated(
-    scenes: Sequence[Scene], segmenter: object, options: DelineationOptions
+    scenes: Sequence[Scene],
+    segmenter: object,
+    options: DelineationOptions,
+    enlarger: Optional[Enlarger] = None,
 ) -> Tuple[List[TileFields], float]:
     """The fields of each scene, and the processor's seconds that all took."""
     start = time.process_time()
     fields = [
-        delineate_tile(scene.images, np.ones(scene.shape, bool), segmenter, options)
+        delineate_tile(
+            scene.images, np.ones(scene.shape, bool), segmenter, options, enlarger=enlarger
+        )
         for scene in scenes
     ]
     return fields, time.process_time() - start
@@ -155,7 +163,12 @@ def rival_lines(chosen: SceneSet) -> Tuple[List[str], float]:
     return [line for _, line in best.values()], max((f1 for f1, _ in best.values()), default=0.0)
 
 
-def report(chosen: SceneSet, engines: Dict[str, object], presets: Sequence[str]) -> None:
+def report(
+    chosen: SceneSet,
+    engines: Dict[str, object],
+    presets: Sequence[str],
+    enlarger: Optional[Enlarger] = None,
+) -> None:
     """Measure one set and print its part of the table."""
     print(f"\n{chosen.name}: {len(chosen.scenes)} pictures, {chosen.megapixels:.2f} megapixels")
     print(HEADER)
@@ -165,13 +178,18 @@ def report(chosen: SceneSet, engines: Dict[str, object], presets: Sequence[str])
         print(line)
     for engine, segmenter in engines.items():
         for preset in presets:
-            _report_engine(chosen, engine, segmenter, preset, rival)
+            _report_engine(chosen, engine, segmenter, preset, rival, enlarger)
 
 
 def _report_engine(
-    chosen: SceneSet, engine: str, segmenter: object, preset: str, rival: float
+    chosen: SceneSet,
+    engine: str,
+    segmenter: object,
+    preset: str,
+    rival: float,
+    enlarger: Optional[Enlarger],
 ) -> None:
-    fields, seconds = delineated(chosen.scenes, segmenter, PRESETS[preset])
+    fields, seconds = delineated(chosen.scenes, segmenter, PRESETS[preset], enlarger)
     rounds = max((count.round for each in fields for count in each.rounds), default=0)
     for number in range(1, rounds + 1):
         tally = after_round(fields, chosen.scenes, number)
@@ -191,19 +209,22 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--engine", action="append", choices=registry.ids())
     parser.add_argument("--preset", action="append", choices=sorted(PRESETS))
     parser.add_argument("--set", action="append", choices=names, dest="sets")
+    parser.add_argument("--super-resolution", type=Path, help="ONNX file that enlarges pictures")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     options = parser.parse_args(arguments)
     gdal.UseExceptions()
     if not any(name.startswith("felzenszwalb") for name in rivals()):
         print("skipped: felzenszwalb; scikit-image is not installed")
     engines = {name: registry.load(name) for name in options.engine or ENGINES}
+    file = options.super_resolution
+    enlarger = None if file is None else open_enlarger(file)
     for name, read in SETS:
         if name not in (options.sets or names):
             continue
         if not name.startswith("demo") and not options.data.is_dir():
             print(f"skipped: {name}; {options.data} does not exist")
             continue
-        report(read(options.data), engines, options.preset or ["default"])
+        report(read(options.data), engines, options.preset or ["default"], enlarger)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -42,6 +42,18 @@ if missing:
     print(f"Left out, because {', '.join(missing)} is not installed: make bench-models")
     sys.exit(0)
 
+from models_with_random_weights import (  # noqa: E402
+    SIDE,
+    WINDOW,
+    authors_predictor,
+    bare_inputs,
+    clicks,
+    image_of,
+    official_engine,
+    onnx_engine,
+    write_checkpoint,
+)
+
 from furrow.core.errors import WorkerError  # noqa: E402
 from furrow.core.fields.finding import FieldOptions, find_fields  # noqa: E402
 from furrow.core.fields.segmenter import Prompts, Segmenter  # noqa: E402
@@ -50,21 +62,14 @@ from furrow.models.segmenters.checkpoints.torch_segmenter import TorchSegmenter 
 from furrow.models.segmenters.checkpoints.worker_client import Worker, shared_worker, stop_all  # noqa: E402
 from furrow.models.segmenters.embeddings.embedding_store import UNLIMITED, EmbeddingStore  # noqa: E402
 from furrow.models.segmenters.embeddings.stored_segmenter import StoredSegmenter  # noqa: E402
-from furrow.models.segmenters.onnx_pairs.onnx_segmenter import OnnxSegmenter, open_pair  # noqa: E402
 from furrow.models.segmenters.onnx_pairs.onnx_session import open_session  # noqa: E402
-from furrow.models.worker.export import export  # noqa: E402
 from furrow.models.worker.framing import Frame, read_frame, write_frame  # noqa: E402
 from furrow.models.worker.networks import TorchNetwork, open_network  # noqa: E402
-from furrow.models.worker.torchvision_repair import repair  # noqa: E402
-from furrow.tests.models.segmenters.test_worker_client import children, command  # noqa: E402
-from furrow.tests.models.worker import tiny_models  # noqa: E402
+from furrow.tests.models.segmenters.checkpoints.test_worker_client import children, command  # noqa: E402
 from furrow.tests.models.worker.without_process import Here  # noqa: E402
 
-SIDE = 1024
-DECODER_WIDTH, DECODER_HIDDEN = 256, 2048
-"""As published."""
 BATCH, ROUNDS, BATCH_ROUNDS = 64, 15, 2
-PROMPTS, WINDOW = 70, 200
+PROMPTS = 70
 KILLS = 20
 PARTS = ("onnx", "batch", "worker", "encodes", "kills")
 
@@ -109,45 +114,6 @@ def _seconds_of(pid: int) -> float:
     return sum(int(numbers[0]) for numbers in told) / 1e9
 
 
-def image_of(side: int) -> np.ndarray:
-    return tiny_models.picture(side, side)
-
-
-def clicks(side: int, count: int) -> List[Prompts]:
-    places = np.random.default_rng(3).uniform(5, side - 5, (count, 2))
-    return [Prompts.click(x, y) for x, y in places]
-
-
-def write_checkpoint(folder: Path) -> Path:
-    """A Segment Anything with a block for an encoder and the published decoder."""
-    return tiny_models.write_segment_anything(folder / "bench.pth", segment_anything())
-
-
-def segment_anything():  # noqa: ANN201
-    """As the authors' package has it."""
-    import torch
-
-    vit = tiny_models.Vit(width=48, depth=1, heads=3, window=14, global_blocks=(), side=SIDE)
-    sam = tiny_models.segment_anything(vit, DECODER_WIDTH, DECODER_HIDDEN)
-    # With sharper attention than a trained one, rounding alone would make other masks.
-    for name, values in sam.mask_decoder.transformer.named_parameters():
-        if name.endswith(("q_proj.weight", "k_proj.weight")):
-            with torch.no_grad():
-                values.mul_(0.2)
-    return sam
-
-
-def bare_inputs(engine: OnnxSegmenter, embedding, asked: Sequence[Prompts]) -> Dict:  # noqa: ANN001
-    """What goes into the decoder for clicks, worked out beforehand."""
-    plan = engine.plan
-    points = [plan.picture.frame.points(one.points, embedding.shape) for one in asked]
-    nothing = np.zeros((1, 2), np.float32)
-    given = {value.name: embedding.data[name].astype(value.dtype) for name, value in plan.features}
-    given[plan.points.name] = np.stack([np.concatenate([own, nothing]) for own in points])
-    given[plan.labels.name] = np.tile(np.array([1, -1], plan.labels.dtype), (len(asked), 1))
-    return given
-
-
 def onnx(folder: Path, watch: Watch) -> None:
     """Our engine against a bare onnxruntime that is given the same tensors."""
     engine, decoder = onnx_engine(folder)
@@ -170,14 +136,6 @@ def onnx(folder: Path, watch: Watch) -> None:
             what = f"{count} click{'s' if count > 1 else ''}, image {side} x {side}"
             line(f"ONNX, {what}", f"bare {bare:.1f} ms, logits {logits:.1f}, masks {whole:.1f}: "
                  f"{(whole - bare) / count:+.1f} ms a click", "15 ms")  # fmt: skip
-
-
-def onnx_engine(folder: Path) -> Tuple[OnnxSegmenter, Path]:
-    model = folder / "own-bench"
-    if not model.exists():
-        export(folder / "bench.pth", model)
-    pair = [model / f"own-bench-{role}.onnx" for role in ("encoder", "decoder")]
-    return open_pair(*pair, "bench"), pair[1]
 
 
 def batch(folder: Path, watch: Watch) -> None:
@@ -223,51 +181,6 @@ def _tell_batch(what: str, whose: str, times: Sequence[float]) -> None:
     line(what, f"{at_once:.0f} ms a click; one by one {alone:.0f} ({alone / at_once:.1f} times), "
          f"with the authors' {whose} {theirs:.0f} ({theirs / at_once:.1f} times)",
          "3 times")  # fmt: skip
-
-
-def authors_predictor():  # noqa: ANN201
-    repair()
-    from segment_anything import SamPredictor
-
-    return SamPredictor(segment_anything())
-
-
-def official_engine(folder: Path, network: TorchNetwork) -> Tuple[Segmenter, Callable]:
-    """The graph that segment-anything's own script writes, which answers one prompt at a time.
-
-    :return: an engine that encodes, and a call that asks the graph for masks in full size.
-    """
-    import torch
-    from segment_anything.utils.onnx import SamOnnxModel
-
-    from furrow.tests.models.segmenters import onnx_exports
-
-    path = folder / "official.onnx"
-    made = SamOnnxModel(authors_predictor().model, return_single_mask=False)
-    given = {
-        "image_embeddings": torch.randn(1, DECODER_WIDTH, SIDE // 16, SIDE // 16),
-        "point_coords": torch.rand(1, 2, 2) * SIDE,
-        "point_labels": torch.ones(1, 2),
-        "mask_input": torch.zeros(1, 1, SIDE // 4, SIDE // 4),
-        "has_mask_input": torch.zeros(1),
-        "orig_im_size": torch.tensor([float(WINDOW)] * 2),
-    }
-    axes = {"point_coords": {1: "k"}, "point_labels": {1: "k"}}
-    onnx_exports.write(made, path, given, onnx_exports.SCRIPT_OUTPUTS, axes)
-    session = open_session(path)
-    engine = TorchSegmenter("bench", Here(network))
-    rest = {name: given[name].numpy() for name in ("mask_input", "has_mask_input")}
-
-    def ask(embedding, one: Prompts) -> np.ndarray:  # noqa: ANN001
-        points = network.parts.frame.points(one.points, embedding.shape)
-        tokens = np.concatenate([points, np.zeros((1, 2), np.float32)])[None]
-        labels = np.array([[1, -1]], np.float32)
-        features = embedding.data["features_0"].astype(np.float32)
-        asked = {"image_embeddings": features, "point_coords": tokens, "point_labels": labels,
-                 "orig_im_size": np.float32(embedding.shape)}  # fmt: skip
-        return session.run(["masks", "iou_predictions"], {**asked, **rest})[0] > 0
-
-    return engine, ask
 
 
 def worker(folder: Path, watch: Watch) -> None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import BinaryIO, Dict, Iterator, Optional, Tuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from .errors import DownloadError
@@ -310,17 +310,6 @@ def local_path(url: str) -> Optional[Path]:
     if len(parts.scheme) < 2 and url:
         return Path(url)
     raise DownloadError(f"{shown(url)} is no address of a file; use one with https:// or a path.")
-
-
-def file_name(url: str) -> str:
-    """The name under which the file of an address may be kept on any system.
-
-    :raises DownloadError: it has none.
-    """
-    name = unquote(urlsplit(url).path).rpartition("/")[2]
-    if not is_safe_name(name):
-        raise DownloadError(f"{shown(url)} does not end in a file's name; check the address.")
-    return name
 
 
 def is_safe_name(name: str) -> bool:

@@ -23,14 +23,23 @@ def require_replaceable(name: str, folder: Path, mark: str) -> None:
     :param mark: file that every folder of this kind holds.
     :raises OutputError:
     """
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{name}: {folder} is a file; give the name of a folder.")
+    require_place(name, folder, folder.absolute().parent)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / mark).is_file():
         raise OutputError(
             f"{name}: {folder} holds other files; choose an empty folder or the name of a new one."
         )
-    above = next(place for place in (folder.absolute().parent, *folder.absolute().parents)
-                 if place.is_dir())  # fmt: skip
+
+
+def require_place(name: str, folder: Path, written: Path) -> None:
+    """Refuse what is no folder, or lies where nothing can be written; it need not exist.
+
+    :param name: of the parameter.
+    :param written: absolute path of the folder that is written to: itself, or the one above.
+    :raises OutputError:
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{name}: {folder} is a file; give the name of a folder.")
+    above = next(place for place in (written, *written.parents) if place.is_dir())
     if not os.access(above, os.W_OK):
         raise OutputError(f"{name}: cannot write to the folder {above}; choose another.")
 

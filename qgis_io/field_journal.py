@@ -7,17 +7,14 @@ returns. The file goes when nothing is left in it; one whose process has ended i
 
 from __future__ import annotations
 
-import json
 import os
 import uuid
-from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
-from osgeo import gdal, ogr
+from osgeo import gdal
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeature,
@@ -30,34 +27,21 @@ from qgis.PyQt.QtCore import QLockFile
 
 from ..core.errors import OutputError
 from ..core.imagery.raster_gdal import quiet
-from .compat import BOOLEAN, INTEGER, REAL, TEXT, make_field, plain
+from .compat import BOOLEAN, INTEGER, REAL, TEXT, make_field
+from .journal_files import (
+    JournalEntry,
+    JournalRow,
+    delete_rows,
+    entries_of,
+    insert,
+    is_empty,
+    is_left,
+    lock_of,
+    new_file,
+    remove,
+    transaction,
+)
 from .texts import tr
-
-_TABLE = "unsaved"
-_COLUMNS = ("layer_id", "layer_name", "layer_source", "feature", "crs", "attributes")
-_SIDE_FILES = ("-wal", "-shm", "-journal", ".lock")
-
-
-@dataclass(frozen=True)
-class JournalRow:
-    """One field that was not saved."""
-
-    shape: QgsGeometry
-    attributes: Dict[str, Any]
-    """Name to value; dates as ISO text."""
-    crs: str
-    """Well-known text of the layer's reference system; empty where it had none."""
-
-
-@dataclass(frozen=True)
-class JournalEntry:
-    """What one layer of a process that has ended had not saved."""
-
-    path: Path
-    layer_id: str
-    layer_name: str
-    layer_source: str
-    rows: Tuple[JournalRow, ...]
 
 
 class _Watch:
@@ -154,11 +138,11 @@ class FieldJournal:
         self._watches = {}
         if self._file is None:
             return
-        empty = self._file.GetLayer(0).GetFeatureCount() == 0
+        empty = is_empty(self._file)
         self._file = None
         self._lock.unlock()
         if empty:
-            _remove(self._path)
+            remove(self._path)
 
     def _let_go(self, watch: _Watch) -> None:
         if not watch.wanted and not watch.unsaved():
@@ -196,14 +180,8 @@ class FieldJournal:
         if self._file is None and not written:
             watch.changed, watch.everything = set(), False
             return
-        table = self._table()
-        _check(table.StartTransaction())
-        try:
+        with transaction(self._opened()):
             self._replace(watch, written)
-            _check(table.CommitTransaction())
-        except (OSError, RuntimeError):
-            table.RollbackTransaction()
-            raise
         watch.changed, watch.everything = set(), False
 
     def _replace(self, watch: _Watch, written: Set[int]) -> None:
@@ -215,37 +193,24 @@ class FieldJournal:
                 self._delete(watch, f" AND feature = '{int(fid)}'")
         request = QgsFeatureRequest().setFilterFids(list(written))
         for feature in watch.layer.getFeatures(request):
-            self._insert(watch.layer, feature)
-
-    def _insert(self, layer: QgsVectorLayer, feature: QgsFeature) -> None:
-        rows = self._table()
-        row = ogr.Feature(rows.GetLayerDefn())
-        crs = layer.crs().toWkt() if layer.crs().isValid() else ""
-        # The public source has no password in it.
-        place = layer.id(), layer.name(), layer.publicSource(), str(feature.id())
-        for column, value in zip(_COLUMNS, (*place, crs, _as_json(feature))):
-            row.SetField(column, value)
-        if feature.hasGeometry():
-            row.SetGeometry(ogr.CreateGeometryFromWkb(bytes(feature.geometry().asWkb())))
-        _check(rows.CreateFeature(row))
+            insert(self._file, watch.layer, feature)
 
     def _delete(self, watch: _Watch, more: str = "") -> None:
-        if self._file is None:
-            return
-        _delete_rows(self._file, watch.layer_id, more)
+        if self._file is not None:
+            delete_rows(self._file, watch.layer_id, more)
 
-    def _table(self) -> ogr.Layer:
-        """The open table; the file is made with the first row.
+    def _opened(self) -> gdal.Dataset:
+        """The open file; it is made with the first row.
 
         :raises OSError, RuntimeError: it cannot be.
         """
         if self._file is None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _lock_of(self._path)
+            self._lock = lock_of(self._path)
             if not self._lock.tryLock(0):
                 raise OSError(tr("the folder cannot be written to"))
-            self._file = _new_file(self._path)
-        return self._file.GetLayer(0)
+            self._file = new_file(self._path)
+        return self._file
 
     def recoverable(self) -> List[JournalEntry]:
         """Unsaved fields of processes that have ended, by layer.
@@ -254,13 +219,13 @@ class FieldJournal:
         """
         entries: List[JournalEntry] = []
         for path in sorted(self._folder.glob("unsaved-*.gpkg")):
-            if path == self._path or not _is_left(path):
+            if path == self._path or not is_left(path):
                 continue
-            found = _entries(path)
+            found = entries_of(path)
             if found:
                 entries.extend(found)
             elif found is not None:
-                _remove(path)
+                remove(path)
         return entries
 
     def recovered_layer(self, entry: JournalEntry) -> QgsVectorLayer:
@@ -289,91 +254,11 @@ class FieldJournal:
             if file is None:
                 return
             with suppress(OSError):  # then it is offered once more
-                _delete_rows(file, entry.layer_id)
-            empty = file.GetLayer(0).GetFeatureCount() == 0
+                delete_rows(file, entry.layer_id)
+            empty = is_empty(file)
             del file
         if empty:
-            _remove(entry.path)
-
-
-def _new_file(path: Path) -> gdal.Dataset:
-    file = ogr.GetDriverByName("GPKG").CreateDataSource(str(path))
-    if file is None:
-        raise OSError(gdal.GetLastErrorMsg() or tr("the file cannot be made"))
-    layer = file.CreateLayer(_TABLE, None, ogr.wkbUnknown, ["SPATIAL_INDEX=NO"])
-    if layer is None:
-        raise OSError(gdal.GetLastErrorMsg())
-    for column in _COLUMNS:
-        _check(layer.CreateField(ogr.FieldDefn(column, ogr.OFTString)))
-    layer.SyncToDisk()
-    del layer, file
-    opened = gdal.OpenEx(str(path), gdal.OF_VECTOR | gdal.OF_UPDATE)
-    if opened is None:
-        raise OSError(gdal.GetLastErrorMsg())
-    return opened
-
-
-def _delete_rows(file: gdal.Dataset, layer_id: str, more: str = "") -> None:
-    """Delete the rows of a layer.
-
-    :param more: a further condition on them, from " AND" on.
-    :raises OSError: it cannot be done.
-    """
-    gdal.ErrorReset()
-    # The id is quoted, and what comes with it is made of numbers.
-    file.ExecuteSQL(
-        f"DELETE FROM {_TABLE} WHERE layer_id = {_quoted(layer_id)}{more}"  # nosec B608
-    )
-    if gdal.GetLastErrorType() >= gdal.CE_Failure:
-        raise OSError(gdal.GetLastErrorMsg())
-
-
-def _check(code: int) -> None:
-    if code != ogr.OGRERR_NONE:
-        raise OSError(gdal.GetLastErrorMsg() or tr("a row cannot be written"))
-
-
-def _lock_of(path: Path) -> QLockFile:
-    lock = QLockFile(f"{path}.lock")
-    lock.setStaleLockTime(0)  # only the end of its process makes a lock void, no time does
-    return lock
-
-
-def _is_left(path: Path) -> bool:
-    """Whether the process that wrote a journal has ended."""
-    lock = _lock_of(path)
-    if not lock.tryLock(0):
-        return False
-    lock.unlock()
-    return True
-
-
-def _entries(path: Path) -> Optional[List[JournalEntry]]:
-    """What a file holds, by layer; None where it cannot be read."""
-    with quiet():
-        file = gdal.OpenEx(str(path), gdal.OF_VECTOR)
-        table = None if file is None else file.GetLayerByName(_TABLE)
-        if table is None:
-            return None
-        groups: Dict[Tuple[str, str, str], List[JournalRow]] = defaultdict(list)
-        for row in table:
-            shape = QgsGeometry()
-            if row.GetGeometryRef() is not None:
-                shape.fromWkb(bytes(row.GetGeometryRef().ExportToWkb()))
-            key = tuple(row.GetField(column) for column in _COLUMNS[:3])
-            attributes = json.loads(row.GetField("attributes"))
-            groups[key].append(JournalRow(shape, attributes, row.GetField("crs") or ""))
-    return [JournalEntry(path, *key, tuple(rows)) for key, rows in groups.items()]
-
-
-def _as_json(feature: QgsFeature) -> str:
-    names = feature.fields().names()
-    values = {name: _storable(plain(feature[name])) for name in names if name != "fid"}
-    return json.dumps(values, ensure_ascii=False)
-
-
-def _storable(value: Any) -> Any:
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+            remove(entry.path)
 
 
 def _kinds(rows: Sequence[JournalRow]) -> Dict[str, str]:
@@ -400,12 +285,3 @@ def _feature(layer: QgsVectorLayer, row: JournalRow) -> QgsFeature:
     for name, value in row.attributes.items():
         feature[name] = value
     return feature
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", *_SIDE_FILES):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)

@@ -23,8 +23,6 @@ from qgis.core import (
     QgsFeatureRequest,
     QgsGeometry,
     QgsMemoryProviderUtils,
-    QgsPointXY,
-    QgsRectangle,
     QgsRendererCategory,
     QgsVectorDataProvider,
     QgsVectorFileWriter,
@@ -173,25 +171,6 @@ def merge_fields(
         _reshape(layer, different[0], geometry, mapping, transform_context)
         _must(layer.deleteFeatures(different[1:]), layer)
     return different[0]
-
-
-def field_at(
-    layer: QgsVectorLayer,
-    point: QgsPointXY,
-    point_crs: QgsCoordinateReferenceSystem,
-    transform_context: QgsCoordinateTransformContext,
-) -> Optional[int]:
-    """The id of the field at a place, its edge included; of several the one added last.
-
-    :raises OutputError: the place has no coordinates in the layer's reference system.
-    """
-    transform = QgsCoordinateTransform(point_crs, layer.crs(), transform_context)
-    place = moved_by(QgsGeometry.fromPointXY(point), transform)
-    box = QgsRectangle.fromCenterAndSize(place.asPoint(), 1e-7, 1e-7)  # an empty one finds nothing
-    request = QgsFeatureRequest().setFilterRect(box).setSubsetOfAttributes([])
-    found = [f.id() for f in layer.getFeatures(request) if f.geometry().intersects(place)]
-    # Features that are not saved yet have negative ids, the last one the lowest.
-    return max(found, key=lambda fid: (fid < 0, abs(fid)), default=None)
 
 
 def class_totals(

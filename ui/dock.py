@@ -194,11 +194,6 @@ class FurrowDock(QgsDockWidget):
         """One of MODES."""
         return next(mode for mode in MODES if self._mode_button(mode).isChecked())
 
-    def set_mode(self, mode: str) -> None:
-        """Show what a click does, one of MODES."""
-        with self._quietly():
-            self._mode_button(mode).setChecked(True)
-
     def share_edges(self) -> bool:
         """Whether a new field takes over the edges of its neighbours."""
         return self.share_edges_box.isChecked()

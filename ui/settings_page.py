@@ -14,6 +14,7 @@ from ..models.segmenters.registry import Registry
 from ..qgis_io.places import places
 from ..qgis_io.texts import tr
 from .form_help import forbid_sideways_scrolling, own_icon
+from .models.model_manager import ModelManager
 from .preferences import LIMITS, Preferences, cache_path, read_preferences, write_preferences
 
 FORM = Path(__file__).with_name("settings_page.ui")
@@ -27,7 +28,8 @@ class SettingsPage(QgsOptionsPageWidget):
         self,
         cache_size: Callable[[], int],
         clear_cache: Callable[[], None],
-        applied: Callable[[], None] = lambda: None,
+        applied: Callable[[], None],
+        open_models: Callable[[], ModelManager],
         parent: Optional[QWidget] = None,
     ) -> None:
         """Show the preferences of the profile.
@@ -35,15 +37,20 @@ class SettingsPage(QgsOptionsPageWidget):
         :param cache_size: bytes that the stored windows take on disk.
         :param clear_cache: deletes them.
         :param applied: called after the preferences have been written.
+        :param open_models: shows the model manager.
         """
         super().__init__(parent)
         self._cache_size = cache_size
         self._clear_cache = clear_cache
         self._applied = applied
+        self._open_models = open_models
         uic.loadUi(str(FORM), self)
         self._prepare()
-        self.show_preferences(read_preferences())
+        stored = read_preferences()
+        self._default = stored.model
+        self.show_preferences(stored)
         self.clear_cache_button.clicked.connect(self._on_clear)
+        self.models_button.clicked.connect(self._on_models)
         self._show_size()
         forbid_sideways_scrolling(self.area)
 
@@ -80,13 +87,27 @@ class SettingsPage(QgsOptionsPageWidget):
             low, high = (type(getattr(defaults, name))(limit) for limit in LIMITS[name])
             box.setRange(low, high)
             box.setClearValue(getattr(defaults, name))
-        self.model_combo.addItem(tr("The best that can run here"), "")
-        for model in Registry(places()).models():
-            self.model_combo.addItem(model.title, model.id)
+        self._offer_models()
         self.new_layer_combo.addItem(tr("temporary"), "memory")
         self.new_layer_combo.addItem(tr("in a GeoPackage"), "geopackage")
         self.cache_folder_box.setStorageMode(QgsFileWidget.StorageMode.GetDirectory)
         self.cache_folder_box.lineEdit().setPlaceholderText(str(cache_path(defaults)))
+
+    def _offer_models(self) -> None:
+        self.model_combo.clear()
+        self.model_combo.addItem(tr("The best that can run here"), "")
+        for model in Registry(places()).models():
+            self.model_combo.addItem(model.title, model.id)
+
+    def _on_models(self) -> None:
+        self._open_models().changed.connect(self._follow_models)
+
+    def _follow_models(self) -> None:
+        """Offer what there is now; choose what the manager has made the default."""
+        default, chosen = read_preferences().model, self.model_combo.currentData()
+        self._offer_models()
+        _choose(self.model_combo, chosen if default == self._default else default)
+        self._default = default
 
     def _number(self, name: str) -> QAbstractSpinBox:
         return getattr(self, f"{name}_box")
@@ -109,11 +130,12 @@ class SettingsFactory(QgsOptionsWidgetFactory):
         self,
         cache_size: Callable[[], int],
         clear_cache: Callable[[], None],
-        applied: Callable[[], None] = lambda: None,
+        applied: Callable[[], None],
+        open_models: Callable[[], ModelManager],
     ) -> None:
         """Keep what the page needs, see there."""
         super().__init__()
-        self._calls = (cache_size, clear_cache, applied)
+        self._calls = (cache_size, clear_cache, applied, open_models)
         self.setTitle("Furrow")
         self.setIcon(own_icon("furrow"))
 

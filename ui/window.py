@@ -6,7 +6,7 @@ from typing import Optional
 
 from qgis.gui import QgisInterface
 from qgis.PyQt.QtCore import QObject, Qt
-from qgis.PyQt.QtWidgets import QAction
+from qgis.PyQt.QtWidgets import QAction, QApplication
 
 from ..models.segmenters.embeddings.embedding_store import EmbeddingStore
 from ..qgis_io.field_journal import FieldJournal
@@ -30,7 +30,9 @@ class FurrowWindow(QObject):
         """The model manager while it is open."""
         self._action = self._make_action()
         self._models_action = self._make_models_action()
-        self._settings = SettingsFactory(self._cache_size, self._clear_cache, self._on_settings)
+        self._settings = SettingsFactory(
+            self._cache_size, self._clear_cache, self._on_settings, self.show_models
+        )
         iface.registerOptionsWidgetFactory(self._settings)
         iface.initializationCompleted.connect(self._look_for_unsaved)
 
@@ -47,11 +49,14 @@ class FurrowWindow(QObject):
         return self.workplace
 
     def show_models(self) -> ModelManager:
-        """Open the model manager, or bring it to the front."""
+        """Open the model manager, or bring it to the front, also in front of QGIS' settings."""
         if self.models is None:
             self.models = ModelManager(places(), parent=self._iface.mainWindow())
             self.models.changed.connect(self._on_models)
             self.models.finished.connect(self._on_models_closed)
+        if QApplication.activeModalWidget() is not None and not self.models.isModal():
+            self.models.hide()  # what is shown already does not become modal
+            self.models.setWindowModality(Qt.WindowModality.ApplicationModal)
         self.models.show()
         self.models.raise_()
         self.models.activateWindow()

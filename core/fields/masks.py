@@ -83,14 +83,6 @@ def erode(mask: np.ndarray, pixels: int) -> np.ndarray:
     return ndimage.binary_erosion(mask, iterations=pixels, border_value=1)
 
 
-def touches_edge(mask: np.ndarray) -> int:
-    """How many pixels of the mask lie on the border of the array, each counted once.
-
-    :param mask: (H, W) bool.
-    """
-    return int(mask.sum() - mask[1:-1, 1:-1].sum())
-
-
 def spread(mask: np.ndarray, feature: np.ndarray) -> float:
     """Range between the 10th and the 90th percentile of a feature within a mask.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 
 from ..errors import RasterError
-from .raster import Raster, RasterInfo
+from .raster import Raster
 
 
 def open_raster(path: str) -> Raster:
@@ -28,18 +28,6 @@ def open_raster(path: str) -> Raster:
         f"Cannot read {path}: this Python has neither GDAL nor the package rasterio; install "
         "rasterio where the work runs."
     )
-
-
-def describe_raster(path: str) -> RasterInfo:
-    """Open a file only to see what it says of itself.
-
-    :raises RasterError: as :func:`open_raster`.
-    """
-    raster = open_raster(path)
-    try:
-        return raster.info
-    finally:
-        raster.close()
 
 
 def _has(package: str) -> bool:

@@ -23,6 +23,7 @@ _BOUNDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _STAGES = {
     "read": "Reading tiles",
+    "enlarge": "Super-resolution",
     "encode": "Encoding",
     "decode": "Answering prompts",
     "other": "Choosing masks, refining, measuring",
@@ -178,6 +179,7 @@ def _times(seconds: Mapping[str, float], labels: Labels) -> Table:
     rows = tuple(
         (_STAGES.get(name, name), _duration(value), labels.percent(value, total))
         for name, value in seconds.items()
+        if value > 0
     )
     return Table("Where the time went", ("Stage", "Time", "Share"), rows)
 

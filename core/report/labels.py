@@ -5,8 +5,6 @@ Names in braces are filled in by the page and must stay as they are.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -85,13 +83,6 @@ class Labels:
     decimal: str = "."
     months: str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec"
     """The twelve short names, separated by spaces."""
-
-    def translated(self, translate: Callable[[str], str]) -> Labels:
-        """The same labels, each passed through a function such as a Qt translator."""
-        texts = {
-            item.name: translate(getattr(self, item.name)) for item in dataclasses.fields(self)
-        }
-        return dataclasses.replace(self, **texts)
 
     def number(self, value: float, decimals: int = 0) -> str:
         """A number with this language's separators."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import tempfile
-import warnings
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -16,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ...core.errors import ModelError
+from ..worker.onnx_files import Traced, graph_of
 from .crops import SCALARS
 from .network import FieldNetwork
 from .onnx_classifier import INPUTS, OUTPUT, NetworkClassifier
 
-OPSET = 17
 _MOST_DIFFERENT = 1e-3
 """Largest difference of a probability between torch and onnxruntime."""
 
@@ -43,15 +41,9 @@ def export(network: FieldNetwork, path: Path, side: int) -> float:
     :raises ModelError: onnxruntime gives other probabilities than torch.
     """
     graph = _Graph(copy.deepcopy(network).cpu().float()).eval()
-    axes = {name: {0: "n"} for name in (*INPUTS, OUTPUT)}
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        traced = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            graph, example(2, side, 0), str(traced), dynamo=False, opset_version=OPSET,
-            input_names=list(INPUTS), output_names=[OUTPUT], dynamic_axes=axes,
-        )  # fmt: skip
-        model = onnx.load(traced)
+    given = dict(zip(INPUTS, example(2, side, 0)))
+    free = {name: {0: "n"} for name in (*INPUTS, OUTPUT)}
+    model = graph_of(Traced(graph, given, (OUTPUT,), free))
     model.producer_name = "furrow"
     model.doc_string = "Classes of fields from masked crops, made with Furrow."
     onnx.checker.check_model(model)

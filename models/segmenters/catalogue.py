@@ -20,17 +20,20 @@ FORMAT = 1
 """Of catalogue.json and entry.json; raised when an older Furrow would misread them."""
 ENTRY_FILE = "entry.json"
 """What describes a model of the user's, in the folder of its files."""
+CONFIG_FILE = "config.json"
+"""What the package transformers writes beside a checkpoint: sizes that weights do not tell."""
 ENGINES: Mapping[str, Tuple[str, ...]] = {
     "field": ("encoder", "decoder", "ranker"),
     "classical": (),
     "onnx": ("encoder", "decoder"),
     "torch": ("checkpoint",),
 }
-"""Engine and the roles of the files that it opens. ONNX models may have files of DATA besides."""
+"""Engine and the roles of the files that it opens; those of OWN_ENGINES may have DATA besides."""
 OWN_ENGINES = ("onnx", "torch")
 """Engines that run files of the user's."""
 DATA = "data"
-"""The role of a file with weights that an ONNX file refers to by its name."""
+"""The role of a file that another needs beside it under its name: an ONNX file the one with its
+weights, a checkpoint its CONFIG_FILE."""
 PROMPTS = ("points", "background", "box", "several")
 """Clicks on the field, clicks off it, a box, several fields at once."""
 _ID = re.compile(r"[a-z0-9]+(?:[-.][a-z0-9]+)*")
@@ -150,6 +153,15 @@ def json_of(entry: Entry) -> Dict[str, Any]:
         **plain, "files": files, "licence": dict(vars(entry.licence)),
         "prompts": list(entry.prompts),
     }  # fmt: skip
+
+
+def write_entry(entry: Entry, folder: Path) -> None:
+    """Write ENTRY_FILE of a model of the user's into the folder of its files.
+
+    :raises OSError: it cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, **json_of(entry)}, ensure_ascii=False, indent=1)
+    (folder / ENTRY_FILE).write_text(text, encoding="utf-8")
 
 
 @lru_cache(maxsize=_KEPT_CATALOGUES)
@@ -300,7 +312,7 @@ def _check(entry: Entry, read: _Reader) -> None:
     """:raises ModelError: values that do not go together."""
     if not _ID.fullmatch(entry.id):
         raise read.wrong("id", "must be small letters and digits with dashes or dots between them")
-    roles = sorted(file.role for file in entry.files if file.role != DATA or entry.engine != "onnx")
+    roles = sorted(file.role for file in entry.files if file.role != DATA or entry.shipped)
     wanted = sorted(ENGINES[entry.engine])
     if roles != wanted:
         words = f"must have the roles {', '.join(wanted)}" if wanted else "must be empty"

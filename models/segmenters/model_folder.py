@@ -27,8 +27,8 @@ from .catalogue import (
     Entry,
     ModelFile,
     entry_from,
-    json_of,
     read_catalogue,
+    write_entry,
 )
 from .file_hash import copy_file, file_hash
 from .furrow_field.field_model import WEIGHTS
@@ -60,10 +60,6 @@ class ModelFolder:
     def present(self, entry: Entry) -> bool:
         """Whether all files are there with the right size; they are not read."""
         return all(_lack(self.path_of(entry, file), file) is None for file in entry.files)
-
-    def bytes_on_disk(self, entry: Entry) -> int:
-        """Size of the files of a model that are there."""
-        return sum(_size(path) or 0 for path in self.paths_of(entry))
 
     def verify(self, entry: Entry, monitor: Monitor = SILENT) -> None:
         """Compare size and SHA-256 of all files with the entry.
@@ -178,9 +174,7 @@ class ModelFolder:
             taken = {path.name for path in self.folder.iterdir()}
             title = " ".join(title.split()) or files[0][1].stem
             entry = own_entry(own_id(title, taken), title, engine, described)
-            content = {"format": FORMAT, **json_of(entry)}
-            text = json.dumps(content, ensure_ascii=False, indent=1)
-            (temporary / ENTRY_FILE).write_text(text, encoding="utf-8")
+            write_entry(entry, temporary)
             temporary.replace(self.folder / entry.id)
         except OSError as error:
             raise _not_written(self.folder, error) from error
@@ -207,7 +201,7 @@ def _in_place(files: Sequence[RoleFile]) -> List[ModelFile]:
 
 
 def _copy_names(files: Sequence[RoleFile]) -> List[str]:
-    """Names in one folder; graphs may get others, but their weights must be where they were.
+    """Names in one folder; files may get others, but what they need must be where it was.
 
     :raises ModelError: they would not be.
     """

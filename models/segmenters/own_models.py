@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Container, Sequence, Tuple
 
 from ...core.errors import ModelError
-from .catalogue import DATA, PROMPTS, Entry, Licence, ModelFile
+from .catalogue import CONFIG_FILE, DATA, PROMPTS, Entry, Licence, ModelFile
 from .onnx_pairs.onnx_conventions import find_pair, plan_pair
 from .onnx_pairs.onnx_graph import read_graph
 from .onnx_pairs.onnx_safety import check_safe
@@ -30,7 +30,8 @@ def own_files(paths: Sequence[Path]) -> Tuple[str, Tuple[RoleFile, ...]]:
 
     :param paths: an ONNX pair, one file of a pair that lies beside the other, a folder with a
         pair, or one checkpoint.
-    :return: "onnx" with encoder, decoder and their files of weights, or "torch" with a checkpoint.
+    :return: "onnx" with encoder, decoder and their files of weights, or "torch" with a checkpoint
+        and the CONFIG_FILE beside it, if there is one.
     :raises ModelError: a file is missing, or no engine runs them.
     """
     missing = next((path for path in paths if not path.exists()), None)
@@ -44,7 +45,8 @@ def own_files(paths: Sequence[Path]) -> Tuple[str, Tuple[RoleFile, ...]]:
         except ModelError as error:
             raise ModelError(_PARAMETER.sub("", str(error))) from error
     if len(paths) == 1 and paths[0].suffix.lower() in CHECKPOINT_SUFFIXES:
-        return "torch", (("checkpoint", paths[0]),)
+        config = paths[0].with_name(CONFIG_FILE)
+        return "torch", (("checkpoint", paths[0]), *([(DATA, config)] if config.is_file() else []))
     names = ", ".join(path.name for path in paths) or "Nothing"
     raise ModelError(
         f"{names} is no model that Furrow can run; choose an ONNX pair (encoder and decoder) or "

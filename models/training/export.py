@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import tempfile
-import warnings
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 import onnx
@@ -29,10 +27,9 @@ from ..segmenters.furrow_field.field_model import (
     FieldModelSegmenter,
 )
 from ..segmenters.onnx_pairs.onnx_session import open_session
-from ..worker.onnx_files import halve
+from ..worker.onnx_files import Traced, graph_of, halve
 from .network import Answers, Clicks, Crops, FieldNetwork, crop
 
-OPSET = 17
 LICENCE = "GPL-3.0-or-later"
 DECODER_INPUTS = (*Crops._fields, *Clicks._fields)
 _DIFFERENT = 0.001
@@ -78,8 +75,8 @@ def export(network: FieldNetwork, folder: Path) -> None:
     network = copy.deepcopy(network).cpu().float().eval()
     version = f"1-{_checksum(network)[:12]}"
     with torch.no_grad():
-        _write(_encoder_proto(network), folder / ENCODER_FILE, version)
-        _write(_decoder_proto(network), folder / DECODER_FILE, version)
+        _write(_traced_encoder(network), folder / ENCODER_FILE, version)
+        _write(_traced_decoder(network), folder / DECODER_FILE, version)
     parity(network, folder)
 
 
@@ -132,49 +129,31 @@ def _torch_logits(
     return network.decoder(crops, clicks).logits.numpy()
 
 
-def _encoder_proto(network: FieldNetwork) -> onnx.ModelProto:
+def _traced_encoder(network: FieldNetwork) -> Traced:
     image = torch.rand(1, 3, 96, 64) * 255
-    names = list(network.encoder(image))
+    names = tuple(network.encoder(image))
     axes = {name: {0: "n", 2: f"rows_{name}", 3: f"columns_{name}"} for name in names}
     axes["image"] = {0: "n", 2: "rows", 3: "columns"}
-    return _traced(_EncoderGraph(network.encoder), (image,), ["image"], names, axes)
+    return Traced(_EncoderGraph(network.encoder), {"image": image}, names, axes)
 
 
-def _decoder_proto(network: FieldNetwork) -> onnx.ModelProto:
+def _traced_decoder(network: FieldNetwork) -> Traced:
     image, prompts = example()
     maps = network.encoder(torch.from_numpy(image).permute(2, 0, 1)[None].float())
     halves = {name: value[0].half().numpy() for name, value in maps.items()}
     pairs = [(prompt, decode) for prompt in prompts for decode in decodes(image.shape[:2], prompt)]
     inputs = decoder_inputs(halves, pairs)
-    given = tuple(torch.from_numpy(inputs[name]) for name in DECODER_INPUTS)
+    given = {name: torch.from_numpy(inputs[name]) for name in DECODER_INPUTS}
     axes: Dict[str, Dict[int, str]] = {
         name: {0: "n"} for name in (*DECODER_INPUTS, *Answers._fields)
     }
     axes["points"][1] = axes["labels"][1] = "k"
-    graph = _DecoderGraph(network.decoder)
-    return _traced(graph, given, DECODER_INPUTS, Answers._fields, axes)
+    return Traced(_DecoderGraph(network.decoder), given, Answers._fields, axes)
 
 
-def _traced(
-    graph: nn.Module,
-    given: Tuple[Tensor, ...],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-    axes: Dict[str, Dict[int, str]],
-) -> onnx.ModelProto:
-    """The graph of a module; batch normalisation becomes part of the convolutions."""
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        path = Path(folder) / "graph.onnx"
-        torch.onnx.export(
-            graph.eval(), given, str(path), dynamo=False, opset_version=OPSET,
-            input_names=list(inputs), output_names=list(outputs), dynamic_axes=axes,
-        )  # fmt: skip
-        return onnx.load(path)
-
-
-def _write(model: onnx.ModelProto, path: Path, version: str) -> None:
+def _write(traced: Traced, path: Path, version: str) -> None:
     """Weights to float16, then what the file says of itself."""
+    model = graph_of(traced)
     halve(model.graph)
     model.producer_name, model.producer_version = "furrow", version
     model.doc_string = "Field model of Furrow: outlines fields on satellite images at clicks."

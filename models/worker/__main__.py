@@ -9,7 +9,7 @@ import argparse
 import io
 import sys
 from pathlib import Path
-from typing import Optional, Sequence
+from typing import Any, Optional, Sequence
 
 from ...core.errors import FurrowError
 from ...core.monitor import Monitor
@@ -22,6 +22,10 @@ Turns a checkpoint of Segment Anything (ViT-B, ViT-L, ViT-H), MobileSAM or Segme
 2.1 into an encoder and a decoder in ONNX files, which Furrow runs without torch. The files are
 tried and compared with the checkpoint before FOLDER appears. Put FOLDER into Furrow's folder of
 models, or choose it as MODEL_FILE."""
+_SUPER_RESOLUTION = """\
+Turns a checkpoint of CARN-M or RFDN into an ONNX file that enlarges pictures without torch, for
+SUPER_RESOLUTION of "Delineate all fields". The file is tried and compared with the checkpoint
+before it appears."""
 _ENDS = "Ends with 0, or with 1 and one line on stderr; nothing is left then. Wrong arguments: 2."
 
 
@@ -66,6 +70,18 @@ def _export(given: argparse.Namespace) -> None:
     print(f"{entry.title} is in {given.folder}, {entry.bytes / 1e6:.1f} MB", flush=True)
 
 
+def _export_super_resolution(given: argparse.Namespace) -> None:
+    from .onnx_files import Precision
+    from .super_resolution_export import WantedFile, export_super_resolution
+
+    wanted = WantedFile(given.factor, Precision(given.precision), given.replace)
+    monitor = Monitor(message=lambda line: print(line, flush=True))
+    made = export_super_resolution(given.checkpoint, given.file, wanted, monitor)
+    size = given.file.stat().st_size
+    print(f"{made.architecture}, {made.factor} times, is in {given.file}, {size / 1e6:.1f} MB",
+          flush=True)  # fmt: skip
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m furrow.models.worker")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -87,7 +103,28 @@ def _parser() -> argparse.ArgumentParser:
         "--force", action="store_true", help="keep files that answer unlike the checkpoint"
     )
     export.set_defaults(work=_export)
+    _add_super_resolution(commands)
     return parser
+
+
+def _add_super_resolution(commands: Any) -> None:
+    """:param commands: what argparse adds commands to."""
+    export = commands.add_parser(
+        "export-super-resolution", description=_SUPER_RESOLUTION, epilog=_ENDS,
+        help="turn a checkpoint that enlarges pictures into an ONNX file",
+    )  # fmt: skip
+    export.add_argument("checkpoint", type=Path, help="a .pth, .pt or .safetensors file")
+    export.add_argument("file", type=Path, help="to be made, for example carn-m-x2.onnx")
+    export.add_argument(
+        "--factor", type=int, choices=(2, 3, 4),
+        help="how many times the sides become longer; without: the most that the checkpoint can",
+    )  # fmt: skip
+    export.add_argument(
+        "--precision", choices=_PRECISIONS[:2], default=_PRECISIONS[0],
+        help="of the weights: float16 halves the file",
+    )  # fmt: skip
+    export.add_argument("--replace", action="store_true", help="replace FILE where it exists")
+    export.set_defaults(work=_export_super_resolution)
 
 
 if __name__ == "__main__":

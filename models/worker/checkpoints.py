@@ -18,11 +18,10 @@ import torch
 from torch import Tensor
 
 from ...core.errors import ModelError
+from ..segmenters.catalogue import CONFIG_FILE
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 """Of checkpoints, the preferred one first."""
-CONFIG = "config.json"
-"""Beside the weights in a folder that the package transformers wrote."""
 _INSIDE = ("model", "state_dict", "model_state_dict", "ema", "module")
 """Where training programs put the weights in a file."""
 _WRONG_KINDS = (
@@ -83,7 +82,7 @@ def read_config(path: Path) -> Mapping[str, Any]:
 
     :raises ModelError: it is damaged.
     """
-    config = path.parent / CONFIG
+    config = path.with_name(CONFIG_FILE)
     if not config.is_file():
         return {}
     try:

@@ -8,7 +8,6 @@ be put into the folder of models as it is.
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from dataclasses import dataclass, replace
@@ -24,12 +23,12 @@ from ..segmenters.catalogue import (
     DATA,
     ENGINES,
     ENTRY_FILE,
-    FORMAT,
     Entry,
     ModelFile,
     entry_from,
     json_of,
     read_catalogue,
+    write_entry,
 )
 from ..segmenters.file_hash import file_hash
 from ..segmenters.onnx_pairs.onnx_kinds import FAMILY
@@ -227,8 +226,7 @@ def _described(folder: Path, model_id: str, title: str, parameters: int) -> Entr
         ModelFile(role, path.name, "", path.stat().st_size, file_hash(path)) for role, path in files
     ]
     entry = replace(own_entry(model_id, title, engine, described), parameters=parameters)
-    content = json.dumps({"format": FORMAT, **json_of(entry)}, ensure_ascii=False, indent=1)
-    (folder / ENTRY_FILE).write_text(content, encoding="utf-8")
+    write_entry(entry, folder)
     return entry
 
 

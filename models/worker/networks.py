@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Protocol, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -36,46 +36,6 @@ _AT_ONCE = {"cpu": 2, "other": 32}
 """Prompts that go through the decoder together; on a processor so few that its cache holds them."""
 FEATURE = "features_"
 """How the names of features begin; a number follows."""
-
-
-class Network(Protocol):
-    """A promptable network that stays open."""
-
-    family: str
-    """segment-anything, mobile-sam, segment-anything-2, segment-anything-2.1 or
-    segment-anything-3."""
-    side: int
-    """Of the model's square, in pixels."""
-    parameters: int
-    """Numbers that were learned, of the encoder and the decoder."""
-    device: str
-    """Of torch: cpu, cuda:0, mps."""
-
-    def encode(self, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """All that `decode` needs of an image.
-
-        :param image: (H, W, 3) uint8, never changed.
-        :return: features_0 (1, c, h, w) float32 and, with Segment Anything 2 and 3, features_1 and
-            features_2 of twice and four times its rows and columns.
-        :raises ModelError: the memory does not suffice.
-        """
-
-    def decode(
-        self,
-        features: Mapping[str, np.ndarray],
-        shape: Tuple[int, int],
-        prompts: Sequence[Prompts],
-        multimask: Sequence[bool],
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        """Masks for prompts on an image that was encoded.
-
-        :param features: of any float type. Arrays that were given before cost less.
-        :param shape: H and W of the image.
-        :param multimask: one for each prompt, all the same: whether three masks from part to whole
-            are wanted, or a single one.
-        :return: (n, m, h, w) float32 logits over the model's square and (n, m) float32 scores,
-            m = 3 or 1.
-        """
 
 
 @dataclass(frozen=True)
@@ -183,7 +143,7 @@ def _device(wanted: str) -> torch.device:
 
 
 class TorchNetwork:
-    """A :class:`Network` that torch runs."""
+    """A promptable network that stays open; torch runs it."""
 
     def __init__(self, parts: Parts, device: torch.device, half: Optional[bool] = None) -> None:
         """Bring a network to a device.
@@ -206,7 +166,13 @@ class TorchNetwork:
         self._picture: Optional[Tuple[List[np.ndarray], Picture]] = None
 
     def encode(self, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """See :class:`Network`."""
+        """All that `decode_all` needs of an image.
+
+        :param image: (H, W, 3) uint8, never changed.
+        :return: features_0 (1, c, h, w) float32 and, with Segment Anything 2 and 3, features_1 and
+            features_2 of twice and four times its rows and columns.
+        :raises ModelError: the memory does not suffice.
+        """
         check_picture(image)
         with self._enough_memory(), torch.inference_mode():
             square = torch.from_numpy(self.parts.frame.square(image)).to(self._device)
@@ -220,21 +186,6 @@ class TorchNetwork:
             found = self.parts.encoder(square)
         return [values.float() for values in ((found,) if isinstance(found, Tensor) else found)]
 
-    def decode(
-        self,
-        features: Mapping[str, np.ndarray],
-        shape: Tuple[int, int],
-        prompts: Sequence[Prompts],
-        multimask: Sequence[bool],
-    ) -> Tuple[np.ndarray, np.ndarray]:
-        """See :class:`Network`."""
-        if len(set(multimask)) > 1 or len(multimask) != len(prompts):
-            raise ValueError("One call answers prompts that all want as many masks.")
-        logits, scores = self.decode_all(features, shape, prompts)
-        if all(multimask):
-            return logits[:, 1:], scores[:, 1:]
-        return logits[:, :1], scores[:, :1]
-
     def decode_all(
         self,
         features: Mapping[str, np.ndarray],
@@ -243,9 +194,9 @@ class TorchNetwork:
     ) -> Tuple[np.ndarray, np.ndarray]:
         """All four masks for prompts: the single one first, then the three from part to whole.
 
-        It costs no more than :meth:`decode`, which gives some of them.
-
-        :return: (n, 4, h, w) float32 logits and (n, 4) float32 scores.
+        :param features: of any float type. Arrays that were given before cost less.
+        :param shape: H and W of the image.
+        :return: (n, 4, h, w) float32 logits over the model's square and (n, 4) float32 scores.
         """
         with self._enough_memory(), torch.inference_mode():
             picture = self._picture_of(features)

@@ -68,6 +68,15 @@ def write(traced: Traced, path: Path, precision: Precision, said: Mapping[str, s
     _save(model, path)
 
 
+def graph_of(traced: Traced) -> onnx.ModelProto:
+    """The graph of a module with its weights, of less than 2 GB, as they are.
+
+    :raises RuntimeError: see `write`.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        return onnx.load(_trace(traced, Path(scratch) / "graph.onnx"))
+
+
 def _trace(traced: Traced, path: Path) -> Path:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -23,7 +23,12 @@ from ...core.fields.delineation.scene import TileJob
 from ...core.fields.delineation.tile_records import TileRecord
 from ...core.fields.delineation.tiling import Tile
 from ...core.plain_data import from_plain, to_plain
-from ..segmenters.tiles.tile_work import SceneWork, open_model, work_on_tile
+from ..segmenters.tiles.tile_work import (
+    SceneWork,
+    open_model,
+    open_scene_enlarger,
+    work_on_tile,
+)
 from .framing import Frame, Pipe, read_frame, write_frame
 from .server import trouble
 
@@ -75,9 +80,10 @@ def record_from(arrays: Mapping[str, np.ndarray]) -> TileRecord:
 
 
 def _work(request: Frame) -> Callable[[TileJob], TileRecord]:
-    """:raises ModelError: the model cannot run here."""
+    """:raises ModelError: a model cannot run here."""
     scene = from_plain(SceneWork, request.header["scene"])
     open_model(scene.model)
+    open_scene_enlarger(scene)
     return partial(work_on_tile, scene)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ CORNER = (500000.0, 5300000.0)
 DEGREES = (15.0, 48.0)
 STEP = 0.0001
 """Pixel of the series in degrees: 11.1 m from north to south, 7.5 m from west to east."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def layers_go_before_qgis() -> Iterator[None]:
+    """Tracebacks of refusals hold layers in circles, and QGIS must outlive those."""
+    yield
+    gc.collect()
 
 
 @dataclass(frozen=True)
@@ -246,6 +254,7 @@ def refused(run_algorithm: Any, said: Any, tmp_path: Path) -> Callable[..., str]
         with pytest.raises(QgsProcessingException) as caught:
             run_algorithm(name, parameters, feedback=feedback)
         sentence = str(caught.value).replace("Unable to execute algorithm\n", "")
+        del caught  # its traceback holds this frame, the parameters and their layers
         assert_one_sentence(sentence)
         for word in words:
             assert word in sentence

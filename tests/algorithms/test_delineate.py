@@ -128,7 +128,9 @@ def test_all_fields_are_told_of(
     record = read(f"{result['OUTPUT']}.run.json")
     assert record.counts["FIELD_COUNT"] == 25 and record.counts["TILES"] == 4
     assert record.model["id"] == "classical"
-    assert set(record.seconds) == {"read", "encode", "decode", "other", "joining", "polygons"}
+    assert set(record.seconds) == {
+        "read", "enlarge", "encode", "decode", "other", "joining", "polygons"
+    }  # fmt: skip
     text = report.read_text(encoding="utf-8")
     for words in ("Coverage by round", "Where the time went", "data:image/png", "Sizes"):
         assert words in text

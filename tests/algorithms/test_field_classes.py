@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 
@@ -20,13 +19,6 @@ from qgis.core import (
 from qgis.PyQt.QtCore import QVariant
 
 from furrow.tests.algorithms.field_scene import METRES, layer_of, pixels, polygon, save, scene
-
-
-@pytest.fixture(autouse=True, scope="module")
-def layers_go_before_qgis():
-    """Tracebacks of refusals hold layers in circles, and QGIS must outlive those."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import json
 from pathlib import Path
 
@@ -14,13 +13,6 @@ from qgis.core import QgsGeometry, QgsProcessingFeedback, QgsVectorLayer
 from qgis.PyQt.QtCore import QVariant
 
 from furrow.tests.algorithms.field_scene import METRES, layer_of, pixels, polygon, save, scene
-
-
-@pytest.fixture(autouse=True, scope="module")
-def layers_go_before_qgis():
-    """Tracebacks of refusals hold layers in circles, and QGIS must outlive those."""
-    yield
-    gc.collect()
 
 
 def holed(top, left):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import json
 import shutil
@@ -15,13 +14,6 @@ from furrow.tests.models.fieldnets.environments import borrowed_environment
 NEEDED = ("torch", "safetensors", "onnx", "onnxruntime")
 missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
 needs_torch = pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}: make test")
-
-
-@pytest.fixture(autouse=True, scope="module")
-def layers_go_before_qgis():
-    """Tracebacks of refusals hold layers in circles, and QGIS must outlive those."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture

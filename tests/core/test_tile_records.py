@@ -48,7 +48,7 @@ def test_a_record_says_what_was_found(record: TileRecord) -> None:
     assert np.bincount(record.labels.ravel())[1:].tolist() == [120, 60]
     assert record.round.tolist() == [1, 3] and record.refined.tolist() == [False, True]
     assert record.prompts.tolist() == [30, 0, 7]
-    assert record.seconds.tolist() == [0.5, 0.0, 2.0, 0.0]
+    assert record.seconds.tolist() == [0.5, 0.0, 0.0, 2.0, 0.0]
 
 
 def test_it_comes_back_as_it_was(record: TileRecord, tmp_path: Path) -> None:

@@ -85,8 +85,7 @@ def check_editing(session: Session, place, layer: QgsVectorLayer) -> None:  # no
     area = feature.geometry().area()
     inside = feature.geometry().pointOnSurface().asPoint()
     for mode, wanted in (("cut", "smaller"), ("add", "larger")):
-        place.dock.set_mode(mode)
-        place.fields.editor.mode = type(place.fields.editor.mode)(mode)
+        getattr(place.dock, f"{mode}_button").click()
         if not clicked(session, place, inside):
             session.problems.append(f"{mode}: no field at {inside}")
             continue
@@ -97,8 +96,7 @@ def check_editing(session: Session, place, layer: QgsVectorLayer) -> None:  # no
         fine = changed < area if wanted == "smaller" else changed > area
         session.expect(fine, f"{mode}: {area} m2 became {changed} m2, not {wanted}")
         area = changed
-    place.fields.editor.mode = type(place.fields.editor.mode)("new")
-    place.dock.set_mode("new")
+    place.dock.new_button.click()
 
 
 def script(session: Session) -> None:

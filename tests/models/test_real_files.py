@@ -161,7 +161,7 @@ def check_original(model: Found) -> None:
     features = network.encode(IMAGE)
     for kind, prompt in KINDS.items():
         for multimask in (True, False):
-            logits, scores = network.decode(features, SHAPE, [prompt], [multimask])
+            logits, scores = tiny_models.decoded(network, features, SHAPE, [prompt], multimask)
             expected = real_files.predicted(predictor, prompt, multimask)
             near = SHARE * max(1.0, float(np.abs(expected[0]).max()))
             # Segment Anything 2's predictor cuts logits off.

@@ -14,7 +14,6 @@ from qgis.core import (
     QgsCoordinateTransformContext,
     QgsDefaultValue,
     QgsGeometry,
-    QgsPointXY,
     QgsRectangle,
     QgsVectorFileWriter,
     QgsVectorLayer,
@@ -29,7 +28,6 @@ from furrow.qgis_io.field_layers import (
     change_shape,
     check_target,
     class_totals,
-    field_at,
     merge_fields,
     new_geopackage_layer,
     new_memory_layer,
@@ -162,7 +160,6 @@ def test_a_field_moves_to_the_reference_system_of_the_layer(qgis_app):
     back.transform(QgsCoordinateTransform(GEOGRAPHIC, UTM, CONTEXT))
     assert back.area() == pytest.approx(1e4, rel=1e-6)
     assert row(layer, fid)["area_ha"] == pytest.approx(1.0008, abs=1e-4)
-    assert field_at(layer, QgsPointXY(500050, 5000050), UTM, CONTEXT) == fid
 
 
 def test_a_crossed_outline_is_mended(target):
@@ -212,18 +209,6 @@ def test_defaults_of_the_layer_are_kept(target):
     target.setDefaultValueDefinition(position, QgsDefaultValue("'by hand'"))
     fid = add(target, square(500000, 5000000), mapping=replace(ALL, model=""))
     assert row(target, fid)["model"] == "by hand"
-
-
-def test_the_last_field_added_is_on_top(target):
-    first = add(target, square(500000, 5000000))
-    here = QgsPointXY(500050, 5000050)
-    assert field_at(target, here, UTM, CONTEXT) == first
-    assert target.commitChanges(False)
-    second = add(target, square(500000, 5000000))
-    third = add(target, square(500000, 5000000))
-    assert third != second and field_at(target, here, UTM, CONTEXT) == third
-    assert field_at(target, QgsPointXY(500100, 5000050), UTM, CONTEXT) == third
-    assert field_at(target, QgsPointXY(500101, 5000050), UTM, CONTEXT) is None
 
 
 def test_totals_count_what_is_not_saved(target):

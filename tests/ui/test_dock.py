@@ -29,6 +29,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from furrow.tests.ui.widgets import press
 from furrow.ui.crop_classes import CropClasses
 from furrow.ui.dock import MODES, FurrowDock, ModelChoice
 
@@ -126,10 +127,6 @@ def settle() -> None:
     """Let Qt lay out what has changed; groups inside groups take several rounds."""
     for _ in range(5):
         QApplication.processEvents()
-
-
-def press(button: QAbstractButton) -> None:
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
 
 
 def choose(combo: QComboBox, text: str) -> None:
@@ -335,8 +332,6 @@ def test_setters_are_silent(dock: FurrowDock, heard: Heard) -> None:
     dock.set_model("gone")
     dock.set_target(layer("fields b"))
     dock.set_mapping("note", "code")
-    for mode in MODES:
-        dock.set_mode(mode)
     dock.set_tool(True)
     dock.set_share_edges(False)
     dock.set_engine_state("text", "working", 0.5)
@@ -345,7 +340,7 @@ def test_setters_are_silent(dock: FurrowDock, heard: Heard) -> None:
     dock.choose_class("maize")
     dock.choose_class("gone")
     assert heard.all() == {}
-    assert (dock.model(), dock.target(), dock.mode()) == ("classical", layer("fields b"), "merge")
+    assert (dock.model(), dock.target()) == ("classical", layer("fields b"))
     assert dock.mapping() == ("note", "code")
     assert dock.click_button.isChecked() and not dock.share_edges()
     assert dock.current_class().name == "maize"

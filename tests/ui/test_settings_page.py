@@ -9,10 +9,11 @@ from typing import Any, Iterator
 
 import pytest
 from qgis.core import QgsApplication, QgsProject, QgsSettings
-from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QLabel
 
+from furrow.core.places import Places
+from furrow.tests.ui.widgets import press
+from furrow.ui.models.model_manager import ModelManager
 from furrow.ui.preferences import (
     LIMITS,
     PREFIX,
@@ -30,15 +31,7 @@ OTHERS = Preferences(
     model="classical", window=128, memory_mb=64, disk_mb=0, cache_folder="/tmp/a, b",
     hover=False, share_edges=False, simplify=1.25, web_metres=2.5, new_layer="geopackage",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def settings(qgis_app: Any) -> Iterator[QgsSettings]:
-    """The profile of the tests without Furrow's settings, before and after."""
-    settings = QgsSettings()
-    settings.remove("furrow")
-    yield settings
-    settings.remove("furrow")
+pytestmark = pytest.mark.usefixtures("settings")
 
 
 def stored(name: str, value: Any) -> Any:
@@ -144,8 +137,15 @@ def cache() -> Cache:
 
 
 @pytest.fixture
-def page(cache: Cache) -> Iterator[SettingsPage]:
-    factory = SettingsFactory(lambda: cache.bytes, cache.clear, cache.apply)
+def manager(tmp_path: Path) -> Iterator[ModelManager]:
+    manager = ModelManager(Places.under(tmp_path))
+    yield manager
+    manager.shut_down()
+
+
+@pytest.fixture
+def page(cache: Cache, manager: ModelManager) -> Iterator[SettingsPage]:
+    factory = SettingsFactory(lambda: cache.bytes, cache.clear, cache.apply, lambda: manager)
     assert factory.title() == "Furrow"
     assert not factory.icon().isNull()
     page = factory.createWidget(None)
@@ -179,10 +179,20 @@ def test_numbers_stay_within_their_limits(page: SettingsPage) -> None:
 
 def test_stored_windows_are_cleared(page: SettingsPage, cache: Cache) -> None:
     assert "5.0 MB" in page.cache_size_label.text()
-    QTest.mouseClick(page.clear_cache_button, Qt.MouseButton.LeftButton)
+    press(page.clear_cache_button)
     assert cache.bytes == 0
     assert "none" in page.cache_size_label.text()
     assert not page.clear_cache_button.isEnabled()
+
+
+def test_the_page_follows_the_model_manager(page: SettingsPage, manager: ModelManager) -> None:
+    page.show_preferences(replace(Preferences(), model="edge-sam"))
+    press(page.models_button)
+    manager.changed.emit()
+    assert page.preferences().model == "edge-sam", "what the user has chosen meanwhile stays"
+    manager.choose("classical")
+    manager.set_default()
+    assert page.preferences().model == "classical"
 
 
 def test_everything_is_explained(page: SettingsPage) -> None:

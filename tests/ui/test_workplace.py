@@ -30,7 +30,15 @@ from qgis.PyQt.QtCore import (
     pyqtSignal,
 )
 from qgis.PyQt.QtTest import QTest
-from qgis.PyQt.QtWidgets import QDockWidget, QMainWindow, QMenu, QPushButton, QToolBar
+from qgis.PyQt.QtWidgets import (
+    QApplication,
+    QDialog,
+    QDockWidget,
+    QMainWindow,
+    QMenu,
+    QPushButton,
+    QToolBar,
+)
 
 from furrow.qgis_io.field_journal import FieldJournal
 from furrow.qgis_io.field_layers import new_geopackage_layer, new_memory_layer
@@ -455,6 +463,23 @@ def test_the_window_opens_and_closes_twice(
         settle()
         assert not iface.factories and not iface.tools.actions() and not iface.menu.actions()
         assert not iface.window.findChildren(QDockWidget)
+
+
+def test_the_model_manager_comes_in_front_of_the_settings(iface: Iface, raised: Any) -> None:
+    window = FurrowWindow(iface)
+    assert not window.show_models().isModal()
+    settings = QDialog(iface.window)
+    settings.setModal(True)
+    settings.show()
+    manager = window.show_models()
+    assert manager.isModal() and manager.isVisible()
+    assert QApplication.activeModalWidget() is manager
+    manager.reject()
+    assert window.models is None
+    settings.reject()
+    assert not window.show_models().isModal()
+    window.close()
+    settle()
 
 
 def test_a_mark_on_a_field_that_is_accepted_but_not_known_yet_is_refused(

@@ -21,13 +21,14 @@ from qgis.PyQt.QtCore import QObject, QTimer, pyqtSignal
 
 from ...core.errors import FurrowError
 from ...core.monitor import Monitor
-from ...qgis_io.field_journal import FieldJournal, JournalEntry
+from ...qgis_io.field_journal import FieldJournal
 from ...qgis_io.field_layers import (
     FieldValues,
     class_totals,
     new_geopackage_layer,
     style_by_class,
 )
+from ...qgis_io.journal_files import JournalEntry
 from ...qgis_io.texts import tr
 from ..background_task import PATIENCE, BackgroundTask
 from ..crop_classes import CropClass, CropClasses

@@ -70,7 +70,7 @@ def look_at_files(paths: Sequence[Path], monitor: Monitor) -> Looked:
     engine, files = own_files(paths)
     monitor.check()
     if engine != "onnx":
-        return Looked(tuple(paths), files, tuple(_checkpoint_line(path) for _, path in files))
+        return Looked(tuple(paths), files, (_checkpoint_line(files[0][1]),))
     from ...models.segmenters.onnx_pairs.onnx_conventions import diagnosis
 
     named = ((path.name, diagnosis(path)) for role, path in files if role in _GRAPHS)

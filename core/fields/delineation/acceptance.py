@@ -190,7 +190,7 @@ class Acceptance:
 
     def _free(self, piece: FieldPiece) -> np.ndarray:
         """(h, w) bool: what of a piece no field has yet."""
-        return piece.mask & ~self.done[frame(piece)]
+        return piece.mask & ~self.done[piece.frame]
 
     def _is_free(self, piece: FieldPiece, limit: float) -> bool:
         whole, free = piece.pixels, int(np.count_nonzero(self._free(piece)))
@@ -211,11 +211,5 @@ class Acceptance:
         for label in np.flatnonzero(sizes >= least):
             part = trimmed(labels == label, piece.row, piece.col, piece.score, stable, piece.round)
             if part is not None:
-                self.done[frame(part)] |= part.mask
+                self.done[part.frame] |= part.mask
                 yield part
-
-
-def frame(piece: FieldPiece) -> Tuple[slice, slice]:
-    """Rows and columns of a piece."""
-    height, width = piece.mask.shape
-    return slice(piece.row, piece.row + height), slice(piece.col, piece.col + width)

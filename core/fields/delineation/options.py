@@ -36,6 +36,8 @@ class DelineationOptions:
     """First round that also asks at the grid."""
     texture_from: int = 3
     """First round that asks nothing where edges are dense: woods, villages."""
+    spare: bool = True
+    """Ask nothing within masks that need no second answer; see `Sight.reliable`."""
     regions: bool = True
     """Masks are brought to the edges that they nearly follow."""
     zoom: Optional[int] = None
@@ -53,6 +55,7 @@ class DelineationOptions:
             overlap_limits=(1.0, 0.5, 0.9, 0.9),
             levels=(),
             grid_from=1,
+            spare=False,
             regions=False,
             zoom=1,
         )

@@ -35,6 +35,12 @@ class FieldPiece:
         """Number of pixels."""
         return int(np.count_nonzero(self.mask))
 
+    @property
+    def frame(self) -> Tuple[slice, slice]:
+        """Its rows and columns."""
+        height, width = self.mask.shape
+        return slice(self.row, self.row + height), slice(self.col, self.col + width)
+
 
 @dataclass(frozen=True)
 class RoundCount:
@@ -68,8 +74,7 @@ def label_raster(pieces: Tuple[FieldPiece, ...], shape: Tuple[int, int]) -> np.n
     """(H, W) int32: 1 + position of the piece at each pixel, 0 where there is none."""
     labels = np.zeros(shape, dtype=np.int32)
     for number, piece in enumerate(pieces, start=1):
-        height, width = piece.mask.shape
-        labels[piece.row : piece.row + height, piece.col : piece.col + width][piece.mask] = number
+        labels[piece.frame][piece.mask] = number
     return labels
 
 

@@ -12,7 +12,7 @@ white pixels of a picture is a mask here, so bright fields are fields like all o
 
 from __future__ import annotations
 
-from typing import List, Sequence, Set
+from typing import List, Optional, Sequence, Set
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from ...monitor import SILENT, Monitor
 from ..segmenter import Segmenter, check_picture
 from .acceptance import Acceptance
 from .edge_regions import edge_regions
+from .enlarging import Enlarger
 from .options import DelineationOptions
 from .pieces import FieldPiece, RoundCount, TileFields
 from .seeds import seeds, texture, what_is_left
@@ -36,11 +37,14 @@ def delineate_tile(
     segmenter: Segmenter,
     options: DelineationOptions = _DEFAULT,
     monitor: Monitor = SILENT,
+    enlarger: Optional[Enlarger] = None,
 ) -> TileFields:
     """The fields of one tile.
 
     :param images: one to four (H, W, 3) uint8, dates on the same grid; never changed.
     :param valid: (H, W) bool: pixels with data that are to be looked at.
+    :param enlarger: what the engine is shown is enlarged by it; fields lie on the images' own
+        pixels all the same. None: as the options say.
     :raises ValueError: no image, or the shapes differ.
     :raises Cancelled: within a second, also while the engine works.
     """
@@ -48,7 +52,7 @@ def delineate_tile(
     if not valid.any() or all(_is_even(image, valid) for image in images):
         return TileFields((), (), int(valid.sum()), valid.copy())
     monitor.check()
-    sight = look(images, valid, segmenter, options.zoom, monitor)
+    sight = look(images, valid, segmenter, options.zoom, monitor, enlarger)
     monitor.progress(_LOOK_SHARE)
     return _rounds(sight, valid, options, monitor.part(_LOOK_SHARE, 1))
 
@@ -68,20 +72,20 @@ def _rounds(
             left &= ~texture(sight.edges)
         grid = options.points_per_side if number >= options.grid_from else None
         level, least = options.level(number), options.least_pixels
-        places = seeds(regions, left, sight.edges, level, least, grid, number == 1)
+        found = seeds(regions, left, sight.edges, level, least, grid, number == 1)
         # An answer would be the same as before.
-        places = [place for place in places if place not in asked]
-        asked.update(places)
+        new_seeds = [seed for seed in found if seed.place not in asked]
+        asked.update(seed.place for seed in new_seeds)
         part = monitor.part((number - 1) / options.rounds, number / options.rounds)
         answers = []
-        for answer in sight.ask(places, valid, number, part):
+        for answer in sight.ask(new_seeds, valid, number, options.spare, part):
             answers.append(answer)
-            part.progress(len(answers) / len(places))
+            part.progress(len(answers) / len(new_seeds))
         new = acceptance.take(answers, sight.edges, number)
         pieces += new
         added = sum(piece.pixels for piece in new)
         residual = total - int(acceptance.done.sum())
-        counts.append(RoundCount(number, len(places), len(new), added, residual))
+        counts.append(RoundCount(number, len(answers), len(new), added, residual))
         if added < options.min_gain * total or residual <= options.stop_residual * total:
             break
     return TileFields(tuple(pieces), tuple(counts), total, valid & ~acceptance.done)

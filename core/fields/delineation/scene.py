@@ -100,18 +100,23 @@ class ScenePlan:
 
 
 def work_on_tiles(
-    plan: ScenePlan, work: Callable[[TileJob, Monitor], TileRecord], monitor: Monitor
+    plan: ScenePlan,
+    work: Callable[[TileJob, Monitor], TileRecord],
+    monitor: Monitor,
+    found: Callable[[Tile, TileRecord], None] = lambda tile, record: None,
 ) -> int:
     """Look for the fields of all tiles; those kept from an earlier run are not looked at again.
 
     :param work: what is done on each tile.
+    :param found: told, from this thread, of each tile when it is in the folder: first of those
+        that were kept.
     :return: how many were kept from an earlier run.
     :raises Cancelled: the tiles that are done stay in the folder.
     :raises OutputError: the disk is full.
     """
     with _keeping(plan):
         plan.folder.folder.mkdir(parents=True, exist_ok=True)
-        left = [job for job in plan.jobs if plan.folder.get(job.tile) is None]
+        left = list(_left(plan, monitor, found))
         reused = len(plan.jobs) - len(left)
         if reused:
             monitor.message(f"{reused} of {len(plan.jobs)} tiles are there from an earlier run.")
@@ -121,7 +126,24 @@ def work_on_tiles(
         for done, (place, record) in enumerate(results, start=1):
             plan.folder.put(left[place].tile, record)
             told.tile(done, record)
+            found(left[place].tile, record)
         return reused
+
+
+def _left(
+    plan: ScenePlan, monitor: Monitor, found: Callable[[Tile, TileRecord], None]
+) -> Iterator[TileJob]:
+    """The tiles that are not in the folder; of the others is told.
+
+    :raises Cancelled:
+    """
+    for job in plan.jobs:
+        monitor.check()
+        record = plan.folder.get(job.tile)
+        if record is None:
+            yield job
+        else:
+            found(job.tile, record)
 
 
 def join_tiles(plan: ScenePlan, reused: int, monitor: Monitor) -> SceneDelineation:

@@ -1,7 +1,8 @@
 """A tile as an engine sees it: encoded once for each date, asked for fields as often as needed.
 
-Where fields are only some pixels wide, the tile is also looked at enlarged: engines that see with a
-fixed stride then find far more of them.
+Where fields are only some pixels wide, the tile is also looked at enlarged (`enlarging.py`):
+engines that see with a fixed stride then find far more of them. Fields and edges lie on the tile's
+own pixels all the same.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from scipy import ndimage
 
 from ...monitor import Monitor, watched
 from ..segmenter import Embedding, Prompts, Segmenter, known_edges
+from .enlarging import Enlarger, enlarged, enlarged_in_parts
 from .pieces import FieldPiece
 
 _BATCH = 8
@@ -22,12 +24,22 @@ _BATCH = 8
 _MARGIN = 1e-3
 """Keeps the logarithms of the odds of 0 and 1 finite."""
 _SURE_EDGE = 0.5
+_SURE_SCORE = 0.8
 _CROWDED = 0.37
 """Where a larger share of a tile is edge, edges run into each other and fields are found better in
 an enlarged picture: Danish parcels at 10 m have 0.43, fields twice as wide 0.3."""
 
 Place = Tuple[int, int]
 """Row and column of a pixel."""
+
+
+@dataclass(frozen=True)
+class Seed:
+    """Where an engine is asked."""
+
+    place: Place
+    side: Optional[float] = None
+    """How wide the field there is at least, in pixels; None: who knows."""
 
 
 @dataclass(frozen=True)
@@ -42,31 +54,55 @@ class Sight:
     zoom: int
     edges: np.ndarray
     """(H, W) float32 0..1, the chance that a field ends at a pixel, on all dates together."""
+    reliable: bool = False
+    """Whether a mask that the engine is sure of needs no second answer from within. The engine has
+    to know fields for that, and they must not be crowded: there the second is often the right
+    one."""
 
     def ask(
-        self, places: Sequence[Place], valid: np.ndarray, number: int, monitor: Monitor
+        self, seeds: Sequence[Seed], valid: np.ndarray, number: int, spare: bool, monitor: Monitor
     ) -> Iterator[Tuple[Place, List[FieldPiece]]]:
-        """The masks of each place, those that are empty left out.
+        """The masks of each seed's place, those that are empty left out; the widest seeds first.
 
         :param valid: (H, W) bool; masks are cut to it.
         :param number: of the round.
+        :param spare: leave out seeds within masks that need no second answer.
         :raises Cancelled:
         """
-        for start in range(0, len(places), _BATCH):
-            part = places[start : start + _BATCH]
-            prompts = [self._prompt(place) for place in part]
+        left = sorted(seeds, key=lambda seed: seed.side or 0.0)
+        settled = np.zeros(valid.shape, bool)
+        while True:
+            part = _next(left, settled)
+            if not part:
+                return
+            prompts = [self._prompt(seed) for seed in part]
             work = partial(self.segmenter.predict, self.embedding, prompts)
             answers = watched(work, monitor)
-            for place, masks, scores in zip(part, answers.masks, answers.scores):
-                found = (
+            for seed, masks, scores in zip(part, answers.masks, answers.scores):
+                drawn = (
                     _piece(mask, float(score), self.zoom, valid, number)
                     for mask, score in zip(masks, scores)
                 )
-                yield place, [piece for piece in found if piece is not None]
+                pieces = [piece for piece in drawn if piece is not None]
+                best = max(pieces, key=lambda piece: piece.score, default=None)
+                if spare and self.reliable and best is not None and best.score >= _SURE_SCORE:
+                    settled[best.frame] |= best.mask
+                yield seed.place, pieces
 
-    def _prompt(self, place: Place) -> Prompts:
-        row, col = place
-        return Prompts.click((col + 0.5) * self.zoom, (row + 0.5) * self.zoom)
+    def _prompt(self, seed: Seed) -> Prompts:
+        row, col = seed.place
+        side = None if seed.side is None else seed.side * self.zoom
+        return Prompts.click((col + 0.5) * self.zoom, (row + 0.5) * self.zoom, side)
+
+
+def _next(left: List[Seed], settled: np.ndarray) -> List[Seed]:
+    """Some of the seeds that are left, from the end; those in what is settled are dropped."""
+    part: List[Seed] = []
+    while left and len(part) < _BATCH:
+        seed = left.pop()
+        if not settled[seed.place]:
+            part.append(seed)
+    return part
 
 
 def look(
@@ -75,27 +111,32 @@ def look(
     segmenter: Segmenter,
     zoom: Optional[int],
     monitor: Monitor,
+    enlarger: Optional[Enlarger] = None,
 ) -> Sight:
     """Encode a tile.
 
     :param images: (H, W, 3) uint8 each, never changed.
     :param zoom: 1 or 2; None: 2 where fields are small and the engine knows edges.
+    :param enlarger: enlarges the tile in any case, by its own factor in place of `zoom`.
+    :raises ModelError: the enlarger cannot run here.
     :raises Cancelled:
     """
     seen = [_encoded(image, segmenter, monitor) for image in images]
     edges = [_edges(segmenter, each, image) for each, image in zip(seen, images)]
     fused = _fused(edges)
-    if zoom is None:
-        knows = known_edges(segmenter, seen[0]) is not None
+    knows = known_edges(segmenter, seen[0]) is not None
+    if enlarger is not None:
+        zoom = enlarger.factor
+    elif zoom is None:
         zoom = 2 if knows and edge_share(fused, valid) > _CROWDED else 1
     if zoom > 1:
-        views = [enlarged(image, zoom) for image in images]
+        views = [_view(image, zoom, enlarger, monitor) for image in images]
         seen = [_encoded(view, segmenter, monitor) for view in views]
         closer = [_edges(segmenter, each, view) for each, view in zip(seen, views)]
         edges += [_reduced(each, zoom) for each in closer]
         fused = _fused(edges)
     clearest = _clearest(edges[-len(images) :], fused, valid)
-    return Sight(segmenter, seen[clearest], zoom, fused)
+    return Sight(segmenter, seen[clearest], zoom, fused, knows and zoom == 1)
 
 
 def _clearest(edges: Sequence[np.ndarray], fused: np.ndarray, valid: np.ndarray) -> int:
@@ -112,14 +153,6 @@ def edge_share(edges: np.ndarray, valid: np.ndarray) -> float:
     return float((edges[valid] >= _SURE_EDGE).mean())
 
 
-def enlarged(image: np.ndarray, zoom: int) -> np.ndarray:
-    """(H, W, 3) uint8 -> (zoom H, zoom W, 3) uint8, interpolated between the pixels' centres."""
-    wide = ndimage.zoom(
-        image.astype(np.float32), (zoom, zoom, 1), order=1, mode="nearest", grid_mode=True
-    )
-    return np.clip(wide + 0.5, 0, 255).astype(np.uint8)
-
-
 def gradient_edges(image: np.ndarray) -> np.ndarray:
     """(H, W) float32 0..1: how steep the picture is beside the steepest twentieth of its pixels."""
     smooth = ndimage.gaussian_filter(image.astype(np.float32), (1, 1, 0))
@@ -129,6 +162,15 @@ def gradient_edges(image: np.ndarray) -> np.ndarray:
     if top <= 0:
         return np.zeros(strength.shape, np.float32)
     return np.clip(strength / top, 0, 1).astype(np.float32)
+
+
+def _view(
+    image: np.ndarray, zoom: int, enlarger: Optional[Enlarger], monitor: Monitor
+) -> np.ndarray:
+    """(H, W, 3) uint8 -> (zoom H, zoom W, 3) uint8."""
+    if enlarger is None:
+        return enlarged(image, zoom)
+    return enlarged_in_parts(image, enlarger, monitor)
 
 
 def _encoded(image: np.ndarray, segmenter: Segmenter, monitor: Monitor) -> Embedding:

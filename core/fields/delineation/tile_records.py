@@ -17,9 +17,9 @@ from .pieces import TileFields, label_raster
 from .tiling import Tile
 
 _OURS = re.compile(r"[0-9a-f]{24}-.*\.np[yz]")
-FORMAT = 1
+FORMAT = 2
 """Part of the key of a run: files of another format are never read."""
-STAGES = ("read", "encode", "decode", "other")
+STAGES = ("read", "enlarge", "encode", "decode", "other")
 """What the seconds of a tile went into."""
 
 
@@ -46,7 +46,7 @@ class TileRecord:
     prompts: np.ndarray
     """(r,) int64: places that the engine was asked at in each round."""
     seconds: np.ndarray
-    """(4,) float64: what the time went into, see STAGES."""
+    """(5,) float64: what the time went into, see STAGES."""
 
     @property
     def count(self) -> int:

@@ -88,14 +88,6 @@ class Graph:
     """Files in which weights lie, as the file names them."""
     metadata: Mapping[str, str]
 
-    def input(self, name: str) -> Optional[Value]:
-        """The input of a name, if there is one."""
-        return next((value for value in self.inputs if value.name == name), None)
-
-    def output(self, name: str) -> Optional[Value]:
-        """The output of a name, if there is one."""
-        return next((value for value in self.outputs if value.name == name), None)
-
 
 def read_graph(path: Path) -> Graph:
     """What is in an ONNX file; a file that was read before is not read again.

@@ -9,10 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from ....core.fields.delineation.enlarging import Enlarger
 from ....core.fields.delineation.options import DelineationOptions
 from ....core.fields.delineation.refinement import RefinementOptions, refined_pieces
 from ....core.fields.delineation.rounds import delineate_tile
@@ -25,6 +27,7 @@ from ....core.imagery.grid import Grid, Window
 from ....core.imagery.scene_images import SceneImage, read_mask, read_shown
 from ....core.monitor import SILENT, Monitor
 from ....core.places import Places
+from ...super_resolution.onnx_enlarger import open_enlarger
 from ..registry import Registry
 
 _SAMPLE, _LARGE = 384, 1536
@@ -57,6 +60,8 @@ class SceneWork:
     refinement: Optional[RefinementOptions]
     """How large mixed fields are looked at again; None: not at all."""
     model: ModelChoice
+    super_resolution: Optional[str] = None
+    """An ONNX file that enlarges what the engine is shown; None: no such step."""
 
 
 def scene_zoom(scene: SceneWork, monitor: Monitor = SILENT) -> Optional[int]:
@@ -65,10 +70,14 @@ def scene_zoom(scene: SceneWork, monitor: Monitor = SILENT) -> Optional[int]:
     Samples lie on the image, not on its tiles: its middle, and those of its quarters where it is
     large.
 
-    :return: as the options say where they do; None where no sample has data.
+    :return: as the model for super-resolution or the options say where they do; None where no
+        sample has data.
     :raises RasterError, ModelError: as :func:`work_on_tile`.
     :raises Cancelled:
     """
+    enlarger = open_scene_enlarger(scene)
+    if enlarger is not None:
+        return enlarger.factor
     if scene.options.zoom is not None:
         return scene.options.zoom
     votes: List[int] = []
@@ -94,7 +103,7 @@ def work_on_tile(scene: SceneWork, job: TileJob, monitor: Monitor = SILENT) -> T
     """Read a tile and look for its fields.
 
     :raises RasterError: an image cannot be read here.
-    :raises ModelError: the model cannot run here.
+    :raises ModelError: the model, or that for super-resolution, cannot run here.
     :raises Cancelled:
     """
     began = time.perf_counter()
@@ -103,12 +112,15 @@ def work_on_tile(scene: SceneWork, job: TileJob, monitor: Monitor = SILENT) -> T
     if not valid[job.tile.area_in_window][job.tile.core_in_area].any():
         return empty_record(job.tile)
     engine = TimedSegmenter(open_model(scene.model))
+    opened = open_scene_enlarger(scene)
+    enlarger = None if opened is None else TimedEnlarger(opened)
     first = monitor if scene.refinement is None else monitor.part(0, _FIRST_LOOK)
-    found = delineate_tile(images, valid, engine, scene.options, first)
+    found = delineate_tile(images, valid, engine, scene.options, first, enlarger)
     if scene.refinement is not None:
         again = monitor.part(_FIRST_LOOK, 1)
         found = refined_pieces(found, images, valid, engine, scene.refinement, again)
     seconds = {"read": reading, "encode": engine.encoding, "decode": engine.decoding}
+    seconds["enlarge"] = 0.0 if enlarger is None else enlarger.seconds
     seconds["other"] = time.perf_counter() - began - sum(seconds.values())
     return record_of(job.tile, found, images, valid, seconds)
 
@@ -143,6 +155,23 @@ class TimedSegmenter:
         return masks
 
 
+class TimedEnlarger:
+    """Another enlarger and the time that it takes."""
+
+    def __init__(self, enlarger: Enlarger) -> None:
+        self.factor = enlarger.factor
+        self.seconds = 0.0
+        """Spent so far."""
+        self._enlarger = enlarger
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        """See `Enlarger.__call__`."""
+        began = time.perf_counter()
+        large = self._enlarger(image)
+        self.seconds += time.perf_counter() - began
+        return large
+
+
 def _read(scene: SceneWork, job: TileJob) -> Tuple[List[np.ndarray], np.ndarray]:
     """The images of a tile's window, and which pixels are to be looked at."""
     window = job.tile.window
@@ -170,3 +199,13 @@ def open_model(choice: ModelChoice) -> Segmenter:
     :raises ModelError: it cannot run here.
     """
     return Registry(choice.places).load(choice.model, choice.model_file)
+
+
+def open_scene_enlarger(scene: SceneWork) -> Optional[Enlarger]:
+    """The model for super-resolution, opened once by a process; None where there is no such step.
+
+    :raises ModelError: it cannot run here.
+    """
+    if scene.super_resolution is None:
+        return None
+    return open_enlarger(Path(scene.super_resolution))

@@ -15,7 +15,7 @@ from furrow.core.errors import Cancelled
 from furrow.core.fields.delineation.options import DelineationOptions
 from furrow.core.fields.delineation.pieces import label_raster
 from furrow.core.fields.delineation.rounds import delineate_tile
-from furrow.core.fields.delineation.sight import look
+from furrow.core.fields.delineation.sight import Seed, look
 from furrow.core.fields.masks import component_at
 from furrow.core.fields.segmenter import Embedding, Masks
 from furrow.core.monitor import SILENT, Monitor
@@ -189,6 +189,27 @@ def test_few_prompts_a_field() -> None:
     image, labels = checkerboard()
     fields = found(image)
     assert sum(count.prompts for count in fields.rounds) <= 2 * labels.max()
+
+
+@pytest.mark.parametrize(
+    ("engine", "zoom", "spare", "count"),
+    [
+        (EdgeKnowingSegmenter, 1, True, 9),
+        (EdgeKnowingSegmenter, 1, False, 10),
+        (EdgeKnowingSegmenter, 2, True, 10),
+        (EvenSegmenter, 1, True, 10),
+    ],
+)
+def test_nothing_is_asked_within_what_the_engine_is_sure_of(engine, zoom, spare, count) -> None:
+    """The widest are asked first, eight at a time; then one is within a field that is known."""
+    image, labels = checkerboard(fields=2)
+    valid = np.ones(labels.shape, bool)
+    narrow = [Seed((4, 4), 5.0), Seed((30, 30), 5.0)]
+    wide = [Seed((10, k), 20.0) for k in range(6, 14)]
+    sight = look([image], valid, engine(), zoom, SILENT)
+    asked = [place for place, _ in sight.ask([*narrow, *wide], valid, 1, spare, SILENT)]
+    assert len(asked) == count and set(asked[:8]) == {seed.place for seed in wide}
+    assert (30, 30) in asked
 
 
 def test_rounds_end() -> None:

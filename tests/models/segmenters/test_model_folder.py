@@ -78,10 +78,9 @@ def test_where_files_are(folder) -> None:
     entry = entry_of()
     assert folder.path_of(entry, entry.files[0]) == folder.folder / "small" / "small.pth"
     assert folder.paths_of(FIELD)[0].parent.name == "weights" and folder.present(FIELD)
-    assert folder.bytes_on_disk(FIELD) == FIELD.bytes
-    assert not folder.present(entry) and folder.bytes_on_disk(entry) == 0
+    assert not folder.present(entry)
     put(folder)
-    assert folder.present(entry) and folder.bytes_on_disk(entry) == len(CONTENT)
+    assert folder.present(entry)
 
 
 def test_files_that_are_whole(folder) -> None:
@@ -278,6 +277,20 @@ def test_a_checkpoint_is_copied(folder, checkpoint) -> None:
     assert folder.own_entries() == () and everything_in(folder.folder) == set()
 
 
+@pytest.mark.parametrize("copy", [True, False])
+def test_a_checkpoint_s_config_comes_with_it(folder, checkpoint, copy) -> None:
+    config = checkpoint.with_name("config.json")
+    config.write_text('{"model_type": "sam2"}', encoding="utf-8")
+    entry = folder.add_own([checkpoint], "Mine", copy)
+    assert [file.role for file in entry.files] == ["checkpoint", "data"]
+    assert folder.own_entries() == (entry,)
+    kept = folder.folder / entry.id if copy else checkpoint.parent
+    assert folder.paths_of(entry) == (kept / checkpoint.name, kept / config.name)
+    assert (kept / config.name).read_bytes() == config.read_bytes()
+    folder.remove(entry)
+    assert everything_in(folder.folder) == set() and config.exists()
+
+
 def test_a_checkpoint_is_used_in_place(folder, checkpoint, monkeypatch) -> None:
     monkeypatch.chdir(checkpoint.parent)
     entry = folder.add_own([Path(checkpoint.name)], "", copy=False)
@@ -285,7 +298,6 @@ def test_a_checkpoint_is_used_in_place(folder, checkpoint, monkeypatch) -> None:
     assert folder.own_entries() == (entry,)
     checkpoint.write_bytes(b"trained on")  # the user's newer file is as good
     folder.verify(entry)
-    assert folder.bytes_on_disk(entry) == 10
     folder.remove(entry)
     assert checkpoint.exists() and folder.own_entries() == ()
 

@@ -38,7 +38,7 @@ from furrow.models.worker.networks import TorchNetwork, open_network
 from furrow.models.worker.onnx_files import Precision
 from furrow.models.worker.onnx_parity import Agreement
 from furrow.tests.models.worker import tiny_models
-from furrow.tests.models.worker.tiny_models import picture, prompts_of_all_kinds
+from furrow.tests.models.worker.tiny_models import decoded, picture, prompts_of_all_kinds
 
 NEAR = 1e-3
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(99)
@@ -83,9 +83,8 @@ def exported(checkpoints, places) -> Dict[str, SimpleNamespace]:
 def expected_of(network: TorchNetwork, image: np.ndarray, prompts: List[Prompts]) -> tuple:
     """Logits of the three masks and of the single one, and their scores."""
     features, shape = network.encode(image), image.shape[:2]
-    count = len(prompts)
-    several = network.decode(features, shape, prompts, [True] * count)
-    return several, network.decode(features, shape, prompts, [False] * count)
+    several = decoded(network, features, shape, prompts, True)
+    return several, decoded(network, features, shape, prompts, False)
 
 
 def assert_masks_of_torch(network: TorchNetwork, engine: OnnxSegmenter, shape: tuple) -> None:
@@ -126,7 +125,7 @@ def test_many_prompts_at_once(exported, family) -> None:
     prompts = [Prompts.click(*rng.uniform(0, (170, 120))) for _ in range(19)]
     features = pair.network.encode(image)  # the encoders' difference says nothing of the batch
     found = pair.engine.logits(features, (120, 170), prompts)
-    several, _ = pair.network.decode(features, (120, 170), prompts, [True] * len(prompts))
+    several, _ = decoded(pair.network, features, (120, 170), prompts, True)
     for k in range(len(prompts)):
         assert np.abs(found[k][0] - several[k]).max() < NEAR
 

@@ -32,7 +32,7 @@ from furrow.models.worker.networks import (
     picture_of,
 )
 from furrow.tests.models.worker import tiny_models
-from furrow.tests.models.worker.tiny_models import SIDE, picture, prompts_of_all_kinds
+from furrow.tests.models.worker.tiny_models import SIDE, decoded, picture, prompts_of_all_kinds
 
 NEAR = 1e-3
 ROUNDED = 0.01
@@ -104,12 +104,12 @@ def check_all_kinds(network, image, expect) -> None:
     features = network.encode(image)
     prompts = list(prompts_of_all_kinds(*shape).values())
     for multimask in (True, False):
-        logits, scores = network.decode(features, shape, prompts, [multimask] * len(prompts))
+        logits, scores = decoded(network, features, shape, prompts, multimask)
         assert logits.dtype == scores.dtype == np.float32
         assert logits.shape[:2] == scores.shape == (len(prompts), 3 if multimask else 1)
         for k, prompt in enumerate(prompts):
             expected = expect(image, prompt, multimask)
-            alone = network.decode(features, shape, [prompt], [multimask])
+            alone = decoded(network, features, shape, [prompt], multimask)
             for found in ((logits[k], scores[k]), (alone[0][0], alone[1][0])):
                 for ours, theirs in zip(found, expected):
                     assert np.abs(ours - theirs).max() < NEAR
@@ -128,7 +128,8 @@ def test_masks_in_full_size_are_those_of_the_predictor(sam, network) -> None:
     predictor = SamPredictor(sam)
     predictor.set_image(picture(*shape))
     expected, _, _ = predictor.predict(prompt.points - 0.5, prompt.foreground.astype(int))
-    logits, _ = network.decode(network.encode(picture(*shape)), shape, [prompt], [True])
+    features = network.encode(picture(*shape))
+    logits, _ = decoded(network, features, shape, [prompt], True)
     found = network.parts.frame.masks(logits, shape)[0]
     assert found.shape == expected.shape and 0 < expected.sum() < expected.size
     assert (found != expected).mean() < 1e-4
@@ -257,7 +258,7 @@ def test_files_of_transformers_give_the_same_network(sam, network, tmp_path) -> 
             input_points=torch.from_numpy(frame.points(prompt.points, shape))[None, None],
             input_labels=torch.from_numpy(prompt.foreground.astype(np.int64))[None, None],
         )
-    logits, scores = ours.decode(ours.encode(image), shape, [prompt], [True])
+    logits, scores = decoded(ours, ours.encode(image), shape, [prompt], True)
     assert np.abs(logits[0] - answer.pred_masks[0, 0].numpy()).max() < NEAR
     assert np.abs(scores[0] - answer.iou_scores[0, 0].numpy()).max() < NEAR
 
@@ -275,14 +276,8 @@ def test_images_features_and_prompts_stay_as_they_are(network) -> None:
     network.decode_all(halves, (80, 80), prompts)
     second = network.decode_all(again, (80, 80), prompts[::-1])
     assert np.abs(first[0] - second[0][::-1]).max() < NEAR
-    logits, scores = network.decode(features, (80, 80), [], [])
+    logits, scores = network.decode_all(features, (80, 80), [])
     assert logits.shape[0] == scores.shape[0] == 0
-
-
-def test_prompts_of_one_call_want_as_many_masks(network) -> None:
-    click = tiny_models.Prompts.click(5, 5)
-    with pytest.raises(ValueError, match="as many masks"):
-        network.decode(network.encode(picture(20, 20)), (20, 20), [click] * 2, [True, False])
 
 
 @pytest.mark.parametrize("device", ["cuda:7", "nonsense"])
@@ -330,7 +325,7 @@ def test_a_batch_costs_much_less_than_one_by_one() -> None:
             predictor.predict(click.points - 0.5, np.array([1]))
 
     def at_once() -> None:
-        network.decode(features, shape, clicks, [True] * 16)
+        network.decode_all(features, shape, clicks)
 
     # In turns, and the quickest of each: what else the machine does counts for neither.
     times = [(seconds(one_by_one) / 4, seconds(at_once) / 16) for _ in range(3)]
@@ -366,7 +361,7 @@ def test_against_the_package_sam2(tmp_path) -> None:
     assert picture_of(parts, theirs).shape == (64, 64)
     for prompt in prompts_of_all_kinds(300, 210).values():
         for multimask in (True, False):
-            logits, scores = network.decode(features, (300, 210), [prompt], [multimask])
+            logits, scores = decoded(network, features, (300, 210), [prompt], multimask)
             expected = predicted(predictor, prompt, multimask)
             assert np.abs(logits[0].clip(-32, 32) - expected[0]).max() < ROUNDED
             assert np.abs(scores[0] - expected[1]).max() < NEAR

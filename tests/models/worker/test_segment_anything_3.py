@@ -17,7 +17,7 @@ from furrow.models.worker.segment_anything_3 import Attention, _angles, _turned
 from furrow.models.worker.torchvision_repair import repair
 from furrow.models.worker.weight_names import uniform
 from furrow.tests.models.worker import tiny_models
-from furrow.tests.models.worker.tiny_models import picture, prompts_of_all_kinds
+from furrow.tests.models.worker.tiny_models import decoded, picture, prompts_of_all_kinds
 
 NEAR = 1e-3
 PUBLISHED = (1024, 32, 4736)
@@ -149,7 +149,7 @@ def test_masks_are_those_of_transformers(model, tmp_path, shape, hub) -> None:
     features = network.encode(image)
     for name, prompt in prompts_of_all_kinds(*shape).items():
         for multimask in (True, False):
-            found = network.decode(features, shape, [prompt], [multimask])
+            found = decoded(network, features, shape, [prompt], multimask)
             wanted = expected(model, network.parts.frame, image, prompt, multimask)
             assert np.abs(wanted[0]).max() > 1, "else the test would say little"
             for ours, theirs in zip(found, wanted):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, Tuple
+from typing import Dict, Iterator, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from furrow.core.fields.segmenter import Prompts
 from furrow.models.worker.architectures import TinyVit
 from furrow.models.worker.mobile import MobileEncoder
+from furrow.models.worker.networks import TorchNetwork
 from furrow.models.worker.torchvision_repair import repair
 
 Shapes = Dict[str, Tuple[int, ...]]
@@ -430,3 +431,16 @@ def _memory_encoder(width: int, kept: int) -> _Named:
         yield from _linear(f"{layer}.pwconv1", 4 * width, width)
         yield from _linear(f"{layer}.pwconv2", width, 4 * width)
     yield from _conv(f"{start}.out_proj", kept, width, 1, 1)
+
+
+def decoded(
+    network: TorchNetwork,
+    features: Mapping[str, np.ndarray],
+    shape: Tuple[int, int],
+    prompts: Sequence[Prompts],
+    multimask: bool,
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Logits and scores of the three masks from part to whole, or of the single one."""
+    wanted = slice(1, None) if multimask else slice(0, 1)
+    logits, scores = network.decode_all(features, shape, prompts)
+    return logits[:, wanted], scores[:, wanted]

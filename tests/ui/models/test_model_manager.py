@@ -7,14 +7,13 @@ import mmap
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, List
 
 import numpy as np
 import pytest
-from qgis.core import QgsApplication, QgsSettings
+from qgis.core import QgsApplication
 from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt
-from qgis.PyQt.QtGui import QColor, QPalette
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtTest import QSignalSpy, QTest
 from qgis.PyQt.QtWidgets import QAbstractButton, QApplication, QWidget
 
@@ -25,8 +24,9 @@ from furrow.models.segmenters.furrow_field.field_model import WEIGHTS
 from furrow.models.segmenters.registry import Registry
 from furrow.tests.file_server import FileServer, Manner
 from furrow.tests.models.segmenters.made_up_models import CONTENT, entry_of, file_for, write_pair
-from furrow.tests.ui.manager_models import DECODER, LIMITED, pair_on, registry_with
+from furrow.tests.ui.models.manager_models import DECODER, LIMITED, pair_on, registry_with
 from furrow.tests.ui.waiting import wait_until
+from furrow.tests.ui.widgets import darken, focus_chain, press
 from furrow.ui.models.model_details import details_page
 from furrow.ui.models.model_manager import ModelManager
 from furrow.ui.models.model_trial import MemoryWatch, try_model
@@ -37,20 +37,7 @@ SLOW = Manner(pace=30_000)
 SMALL_SCREEN = (1366, 768)
 
 Opener = Callable[..., ModelManager]
-
-
-@pytest.fixture
-def server(qgis_app: Any) -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
-
-
-@pytest.fixture(autouse=True)
-def settings(qgis_app: Any) -> Iterator[None]:
-    """The profile of the tests without Furrow's settings, before and after."""
-    QgsSettings().remove("furrow")
-    yield
-    QgsSettings().remove("furrow")
+pytestmark = pytest.mark.usefixtures("settings")
 
 
 @pytest.fixture
@@ -59,28 +46,14 @@ def places(tmp_path: Path) -> Places:
 
 
 @pytest.fixture
-def open_manager(places: Places) -> Iterator[Opener]:
+def open_manager(places: Places, show_dialog: Callable[..., Any]) -> Opener:
     """Opens the manager with more models than those of the catalogue."""
-    opened: List[ModelManager] = []
 
     def make(*entries: Entry) -> ModelManager:
         manager = ModelManager(places, registry=registry_with(*entries))
-        opened.append(manager)
-        manager.show()
-        QApplication.processEvents()
-        return manager
+        return show_dialog(manager, manager.shut_down)
 
-    yield make
-    for manager in opened:
-        if not sip.isdeleted(manager):
-            manager.shut_down()
-            sip.delete(manager)
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-
-def press(button: QAbstractButton) -> None:
-    assert button.isEnabled()
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    return make
 
 
 def settle(manager: ModelManager) -> str:
@@ -582,11 +555,7 @@ def test_everything_is_reached_by_keys(open_manager: Opener) -> None:
     letters = [each.text()[each.text().index("&") + 1].lower() for each in named]
     assert len(set(letters)) == len(letters) == 12
     assert manager.filter_label.buddy() is manager.filter_edit
-    seen, widget = set(), manager.filter_edit
-    while widget not in seen:
-        seen.add(widget)
-        widget = widget.nextInFocusChain()
-    assert {manager.list_view, manager.details_view, *named} <= seen
+    assert {manager.list_view, manager.details_view, *named} <= focus_chain(manager.filter_edit)
 
 
 def test_it_fits_a_small_screen(open_manager: Opener) -> None:
@@ -601,8 +570,7 @@ def test_colours_are_the_theme_s(open_manager: Opener) -> None:
     manager = open_manager()
     assert "color" not in details_page(manager.current)
     assert not manager.styleSheet()
-    manager.setPalette(QPalette(QColor("#202020")))
-    QApplication.processEvents()
+    darken(manager)
     middle = manager.details_view.grab().toImage().pixelColor(5, 5)
     assert middle.lightness() < 128
 

@@ -88,9 +88,8 @@ def refusal(folder: Path, content: bytes) -> str:
 def test_the_shipped_decoder() -> None:
     graph = read_graph(SHIPPED[0])
     assert [each.name for each in graph.inputs][:2] == ["context", "detail"]
-    assert graph.input("context") == Value("context", "float16", (None, 48, 32, 32))
-    assert graph.output("logits") == Value("logits", "float32", (None, 3, 64, 64))
-    assert graph.input("nothing") is graph.output("nothing") is None
+    assert graph.inputs[0] == Value("context", "float16", (None, 48, 32, 32))
+    assert Value("logits", "float32", (None, 3, 64, 64)) in graph.outputs
     assert graph.opsets == {"": 17} and graph.metadata["model_id"] == "furrow-field"
     assert not graph.external and len(graph.nodes) > 100
 

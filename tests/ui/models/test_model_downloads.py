@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, List
 
 import pytest
 from qgis.core import QgsApplication
@@ -16,7 +16,7 @@ from furrow.core.monitor import Monitor
 from furrow.models.segmenters.catalogue import Entry
 from furrow.qgis_io.downloads import fetch
 from furrow.tests.file_server import FileServer, Manner
-from furrow.tests.ui.manager_models import (
+from furrow.tests.ui.models.manager_models import (
     DECODER,
     ENCODER,
     GATED,
@@ -28,12 +28,6 @@ from furrow.ui.models.model_downloads import bytes_to_come, download_model, miss
 from furrow.ui.models.model_jobs import Job, ModelJobs, Pace, pace_text
 from furrow.ui.models.model_questions import DeleteQuestion, DownloadQuestion
 from furrow.ui.models.model_views import ModelView, State
-
-
-@pytest.fixture
-def server(qgis_app: Any) -> Iterator[FileServer]:
-    with FileServer() as server:
-        yield server
 
 
 def paths_of(view: ModelView) -> List[Path]:

@@ -257,8 +257,8 @@ def test_inputs_are_not_changed():
 
 
 def test_labels_can_be_replaced():
-    labels = Labels().translated(lambda text: f"»{text}" if text not in ".," else text)
-    labels = replace(labels, months=Labels().months, thousands="\u202f", decimal=",")
+    texts = {name: f"»{text}" for name, text in vars(Labels()).items()}
+    labels = Labels(**{**texts, "months": Labels().months, "thousands": "\u202f", "decimal": ","})
     text = Tree(render(make_report(), labels)).text
     assert "»Samples kept" in text
     assert "1\u202f920" in text

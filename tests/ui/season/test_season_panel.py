@@ -7,7 +7,7 @@ import gc
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from qgis.core import (
 from qgis.PyQt import sip
 from qgis.PyQt.QtCore import QCoreApplication, QEvent
 from qgis.PyQt.QtGui import QColor, QPalette
+from qgis.PyQt.QtTest import QTest
 
 from furrow.core.imagery.grid import Grid
 from furrow.core.imagery.indices import parse_index
@@ -32,6 +33,7 @@ from furrow.core.monitor import SILENT
 from furrow.core.samples.profiles import read_profiles
 from furrow.qgis_io.shapes import polygon_of
 from furrow.tests.core.series_files import day, shorten, write_dates, write_image
+from furrow.tests.ui.waiting import wait_until
 from furrow.ui.background_task import BackgroundTask
 from furrow.ui.season import season_reading
 from furrow.ui.season.season_fields import FieldPixels, Reading, cut_field, place_field
@@ -45,8 +47,6 @@ CUT = 16
 """First column of the late crop."""
 CLOUDY_DATE = 4
 UTM = QgsCoordinateReferenceSystem("EPSG:32632")
-PATIENCE = 20.0
-"""Seconds until a test gives up."""
 
 
 # --- what the tests share ---
@@ -88,18 +88,8 @@ def both_fields() -> QgsGeometry:
     return rectangle(2.3, 3.2, 25.1, 30.4)
 
 
-def wait(done: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Let QGIS work until something is so."""
-    end = time.monotonic() + seconds
-    while not done() and time.monotonic() < end:
-        QCoreApplication.processEvents()
-        time.sleep(0.005)
-    return done()
-
-
 def settle(panel: SeasonPanel) -> None:
-    idle = wait(lambda: not panel.reader.busy and not panel.chart.waiting)
-    assert idle, panel.status_label.text()
+    wait_until(lambda: not panel.reader.busy and not panel.chart.waiting)
 
 
 @pytest.fixture
@@ -235,7 +225,7 @@ def test_the_folder_typed_by_the_user(panel: SeasonPanel, two_crops: Path):
     panel.series_changed.connect(chosen.append)
     panel.show()
     panel.folder_widget.lineEdit().setText(str(two_crops))
-    assert wait(lambda: panel.reader.series is not None)
+    wait_until(lambda: panel.reader.series is not None)
     assert panel.series_folder() == str(two_crops)
     assert chosen == [str(two_crops)]
 
@@ -379,7 +369,7 @@ def test_hover_waits_a_moment(shown: SeasonPanel):
 
 def test_a_newer_field_cancels_the_older(shown: SeasonPanel, slow_reading: list):
     shown.set_field(early_field(), UTM, "", "", None)
-    assert wait(lambda: len(slow_reading) == 1)
+    wait_until(lambda: len(slow_reading) == 1)
     shown.set_field(late_field(), UTM, "", "", None)
     settle(shown)
     assert [end for _, end in slow_reading] == ["cancelled", "done"]
@@ -409,7 +399,7 @@ def test_another_series_while_one_is_read(
     shown: SeasonPanel, slow_reading: list, two_crops: Path, tmp_path: Path
 ):
     shown.set_field(early_field(), UTM, "", "", None)
-    assert wait(lambda: len(slow_reading) == 1)
+    wait_until(lambda: len(slow_reading) == 1)
     ndvi = np.full((4, SIDE, SIDE), 0.5)
     shown.set_series(str(write_dates(tmp_path / "other", ndvi, (10, 20, 30, 40))))
     settle(shown)
@@ -427,7 +417,7 @@ def test_the_class_is_read_after_the_field_in_small_portions(
 
 def test_a_read_that_the_user_cancels_is_not_begun_again(shown: SeasonPanel, slow_reading: list):
     shown.set_field(early_field(), UTM, "", "", None)
-    assert wait(lambda: len(slow_reading) == 1)
+    wait_until(lambda: len(slow_reading) == 1)
     shown.reader._task.cancel()  # as QGIS' list of tasks does
     settle(shown)
     assert "cancelled" in shown.status_label.text()
@@ -439,24 +429,24 @@ def test_a_read_that_the_user_cancels_is_not_begun_again(shown: SeasonPanel, slo
 
 def test_a_panel_destroyed_while_a_task_runs(shown: SeasonPanel, slow_reading: list):
     shown.set_field(early_field(), UTM, "", "", None)
-    assert wait(lambda: len(slow_reading) == 1)
+    wait_until(lambda: len(slow_reading) == 1)
     sip.delete(shown)
     gc.collect()
     manager = QgsApplication.taskManager()
-    assert wait(lambda: manager.countActiveTasks() == 0)
+    wait_until(lambda: manager.countActiveTasks() == 0)
     assert slow_reading[0][1] == "cancelled"  # nobody waits for it
-    wait(lambda: False, 0.1)
+    QTest.qWait(100)
 
 
 def test_shut_down_leaves_no_task(shown: SeasonPanel, slow_reading: list):
     shown.set_field(early_field(), UTM, "", "", None)
-    assert wait(lambda: len(slow_reading) == 1)
+    wait_until(lambda: len(slow_reading) == 1)
     start = time.monotonic()
     shown.shut_down()
     assert time.monotonic() - start < 2
     assert slow_reading[0][1] == "cancelled"
     shown.set_field(late_field(), UTM, "", "", None)
-    wait(lambda: False, 0.4)
+    QTest.qWait(400)
     assert len(slow_reading) == 1
     shown.shut_down()
 
@@ -542,9 +532,9 @@ def test_no_exception_leaves_a_task(qgis_app: Any):
     task = BackgroundTask("broken", broken, threading.Event())
     task.ended.connect(ended.append)
     QgsApplication.taskManager().addTask(task)
-    assert wait(lambda: bool(ended))
+    wait_until(lambda: bool(ended))
     assert "KeyError" in ended[0].trouble and "\n" not in ended[0].trouble
-    assert wait(lambda: any("Traceback" in text for text in logged))
+    wait_until(lambda: any("Traceback" in text for text in logged))
 
 
 def test_without_matplotlib_the_panel_says_so_and_works(

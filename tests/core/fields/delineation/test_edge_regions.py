@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from furrow.core.fields.delineation.edge_regions import edge_regions
 from furrow.core.fields.delineation.pieces import piece_of
 from furrow.core.fields.delineation.seeds import grid_seeds, region_seeds, texture, what_is_left
-from furrow.core.fields.delineation.sight import Seed
-from furrow.core.fields.delineation.sight import edge_share, enlarged
+from furrow.core.fields.delineation.sight import Seed, edge_share, enlarged
 
 
 def window(edge: float = 0.8) -> np.ndarray:

@@ -12,7 +12,7 @@ from furrow.core.errors import Cancelled
 from furrow.core.fields.coverage.planar import cleaned_labels
 from furrow.core.fields.coverage.widths import wide_pixels
 from furrow.core.monitor import Monitor
-from furrow.tests.core.fields.label_rasters import blots, raster
+from furrow.tests.core.fields.coverage.label_rasters import blots, raster
 
 LABELS = st.builds(
     blots,

@@ -9,7 +9,6 @@ from furrow.core.fields.masks import (
     fill_holes,
     pixel_at,
     spread,
-    touches_edge,
 )
 
 
@@ -60,20 +59,6 @@ def test_erode_by_nothing_is_a_copy():
     mask = square(5, 1, 1, 2)
     result = erode(mask, 0)
     assert np.array_equal(result, mask) and result is not mask
-
-
-@pytest.mark.parametrize(
-    "mask, pixels",
-    [
-        (square(6, 2, 2, 2), 0),
-        (square(6, 0, 2, 2), 2),
-        (square(6, 0, 0, 2), 3),
-        (np.ones((4, 5), dtype=bool), 14),
-        (np.ones((1, 5), dtype=bool), 5),
-    ],
-)
-def test_touches_edge_counts_each_pixel_once(mask, pixels):
-    assert touches_edge(mask) == pixels
 
 
 def test_spread_ignores_missing_values():

@@ -21,7 +21,7 @@ from furrow.models.segmenters.checkpoints.worker_client import START, About, Wor
 from furrow.tests.models.worker.made_up_worker import MadeUpNetwork
 from furrow.tests.models.worker.without_process import Here, costs
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 MADE_UP = ROOT / "tests" / "models" / "worker" / "made_up_worker.py"
 CLICK = Prompts.click(20.5, 30.5)
 BOX = Prompts(np.empty((0, 2)), np.empty(0, bool), np.array([50.0, 10, 80, 50]))

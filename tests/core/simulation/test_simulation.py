@@ -21,7 +21,7 @@ from furrow.core.simulation.phenology import (
 from furrow.core.simulation.scene import Scene, SceneSpec, simulate
 from furrow.core.simulation.weather import SCL_BARE, SCL_VEGETATION, Sky
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = SceneSpec(size=160, dates=12, references=24, seed=5)
 
 

@@ -25,7 +25,7 @@ from furrow.models.segmenters.checkpoints import worker_client
 from furrow.models.segmenters.checkpoints.worker_client import START, Worker, shared_worker
 from furrow.models.worker.framing import Frame
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[4]
 MADE_UP = ROOT / "tests" / "models" / "worker" / "made_up_worker.py"
 IMAGE = np.random.default_rng(1).integers(0, 255, (60, 90, 3)).astype(np.uint8)
 ENCODE = Frame({"kind": "encode"}, {"image": IMAGE})
@@ -325,7 +325,7 @@ PARENT = """
     spec = importlib.util.spec_from_file_location(
         "furrow", root + "/__init__.py", submodule_search_locations=[root])
     sys.modules["furrow"] = importlib.util.module_from_spec(spec)
-    from furrow.models.segmenters import worker_client
+    from furrow.models.segmenters.checkpoints import worker_client
     from furrow.models.worker.framing import Frame
     import numpy as np
     worker = worker_client._POOL.worker(("made up",), sys.argv[3:], "made up")

@@ -8,13 +8,11 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, List
 
 import pytest
 from qgis.core import QgsApplication, QgsSettings
-from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QCoreApplication, QEvent, Qt
-from qgis.PyQt.QtGui import QColor, QPalette
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtTest import QSignalSpy, QTest
 from qgis.PyQt.QtWidgets import QAbstractButton, QApplication
 
@@ -27,6 +25,7 @@ from furrow.models.segmenters.registry import Registry
 from furrow.tests.file_server import FileServer, Manner
 from furrow.tests.models.dependencies.small_index import SmallIndex
 from furrow.tests.ui.waiting import wait_until
+from furrow.tests.ui.widgets import darken, focus_chain, press
 from furrow.ui.packages import dependencies_panel
 from furrow.ui.packages.dependencies_panel import DependenciesDialog
 from furrow.ui.packages.dependency_choices import Choices, read_choices, write_choices
@@ -36,14 +35,7 @@ LARGEST = (700, 600)
 RUNTIME, WORKER = 0, 1
 
 Opener = Callable[..., DependenciesDialog]
-
-
-@pytest.fixture(autouse=True)
-def settings(qgis_app: Any) -> Iterator[None]:
-    """The profile of the tests without Furrow's settings, before and after."""
-    QgsSettings().remove("furrow")
-    yield
-    QgsSettings().remove("furrow")
+pytestmark = pytest.mark.usefixtures("settings")
 
 
 @pytest.fixture(autouse=True)
@@ -71,39 +63,24 @@ def places(tmp_path: Path) -> Places:
 
 
 @pytest.fixture
-def index(places: Places) -> Iterator[SmallIndex]:
-    with FileServer() as server:
-        index = SmallIndex(server)
-        index.put_runtime()
-        index.put_package("alpha")
-        write_choices(Choices(index.address))
-        yield index
+def index(server: FileServer) -> SmallIndex:
+    index = SmallIndex(server)
+    index.put_runtime()
+    index.put_package("alpha")
+    write_choices(Choices(index.address))
+    return index
 
 
 @pytest.fixture
-def open_dialog(places: Places, tmp_path: Path) -> Iterator[Opener]:
+def open_dialog(places: Places, tmp_path: Path, show_dialog: Callable[..., Any]) -> Opener:
     """Opens the dialog for what an index offers."""
-    opened: List[DependenciesDialog] = []
 
     def make(index: SmallIndex, **changes: Any) -> DependenciesDialog:
         supply = Supply(index.pinned(), lock=index.write_lock(tmp_path), imports=("alpha",))
         dialog = DependenciesDialog(places, supply=replace(supply, **changes))
-        opened.append(dialog)
-        dialog.show()
-        QApplication.processEvents()
-        return dialog
+        return show_dialog(dialog, dialog.reject)
 
-    yield make
-    for dialog in opened:
-        if not sip.isdeleted(dialog):
-            dialog.reject()
-            sip.delete(dialog)
-    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-
-
-def press(button: QAbstractButton) -> None:
-    assert button.isEnabled()
-    QTest.mouseClick(button, Qt.MouseButton.LeftButton)
+    return make
 
 
 def settle(dialog: DependenciesDialog, seconds: float = 60) -> str:
@@ -490,12 +467,8 @@ def test_everything_is_reached_by_keys(open_dialog: Opener, index: SmallIndex) -
     assert "u" not in letters, "Install becomes Update"
     assert dialog.index_label.buddy() is dialog.index_edit
     assert dialog.python_label.buddy() is dialog.python_box.lineEdit()
-    seen, widget = set(), dialog.parts_view
-    while widget not in seen:
-        seen.add(widget)
-        widget = widget.nextInFocusChain()
     assert {dialog.packages_view, dialog.output_view, dialog.python_box.lineEdit(),
-            *buttons} <= seen  # fmt: skip
+            *buttons} <= focus_chain(dialog.parts_view)  # fmt: skip
 
 
 def test_it_is_small(open_dialog: Opener, index: SmallIndex) -> None:
@@ -515,8 +488,7 @@ def test_it_is_small(open_dialog: Opener, index: SmallIndex) -> None:
 def test_colours_are_the_theme_s(open_dialog: Opener, index: SmallIndex) -> None:
     dialog = open_dialog(index)
     assert not dialog.styleSheet()
-    dialog.setPalette(QPalette(QColor("#202020")))
-    QApplication.processEvents()
+    darken(dialog)
     for view in (dialog.packages_view, dialog.output_view):
         dialog.pages.setCurrentWidget(view.parentWidget())
         assert view.viewport().grab().toImage().pixelColor(5, 100).lightness() < 128

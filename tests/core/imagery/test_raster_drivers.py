@@ -12,7 +12,7 @@ import pytest
 
 from furrow.core.errors import RasterError
 from furrow.core.imagery.grid import Grid, Window
-from furrow.core.imagery.raster_drivers import describe_raster, open_raster
+from furrow.core.imagery.raster_drivers import open_raster
 from furrow.core.imagery.raster_gdal import GdalRaster
 from furrow.tests.core.series_files import UTM32, UTM33, WGS84, wkt, write_image
 from furrow.tests.without_qgis import bare_python
@@ -153,7 +153,7 @@ def test_both_read_the_same_values(place: int, questions: list, elsewhere: Any) 
 
 @pytest.mark.parametrize("place", [0, 9, 10, 12, 14])
 def test_both_say_the_same_of_a_file(place: int, questions: list, elsewhere: Any) -> None:
-    told, info = elsewhere[0][place], describe_raster(questions[place]["path"])
+    told, info = elsewhere[0][place], open_raster(questions[place]["path"]).info
     assert told["shape"] == [info.grid.height, info.grid.width]
     assert told["transform"] == pytest.approx(info.grid.transform)
     assert told["placed"] == bool(info.grid.crs)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from furrow.core.errors import Cancelled
 from furrow.core.fields.coverage.planar import PlanarField, planar_fields
 from furrow.core.monitor import Monitor
-from furrow.tests.core.fields.label_rasters import blots, raster
+from furrow.tests.core.fields.coverage.label_rasters import blots, raster
 
 LABELS = st.builds(
     blots,
