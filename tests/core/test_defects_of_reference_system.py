@@ -143,7 +143,8 @@ def skipped(result: Generated) -> dict:
 
 def test_a6_01_class_code_never_reaches_the_segmenter(place):
     place.write(curves_of(land()))
-    assert {field.name for field in dataclasses.fields(Prompts)} == {"points", "foreground", "box"}
+    geometry = {"points", "foreground", "box", "side"}
+    assert {field.name for field in dataclasses.fields(Prompts)} == geometry
     told, fields = [], []
     for code in (0, 1, 3, 4):
         segmenter = SameColour()

@@ -20,7 +20,7 @@ from furrow.core.fields.delineation.rounds import delineate_tile
 from furrow.core.fields.delineation.sight import look
 from furrow.core.monitor import SILENT, Monitor
 from furrow.models.segmenters.regions.classical import ClassicalSegmenter
-from furrow.tests.core.fields.test_delineation import (
+from furrow.tests.core.fields.delineation.test_rounds import (
     EdgeKnowingSegmenter,
     EvenSegmenter,
     assert_sound,
