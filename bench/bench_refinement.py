@@ -1,6 +1,6 @@
 """Whether it pays to look at mixed fields again: object F1 before and after, on real pictures.
 
-    python bench/bench_refinement.py [--model furrow-field] [--data ../shared/data] [--pictures 9]
+    python bench/bench_refinement.py [--model ID] [--data ../shared/data] [--pictures 9]
 
 Denmark (Sentinel-2, true parcels) and the aerial pictures that nothing was trained on, at half
 their size, are delineated as one tile each; then the fields are refined with each preset. A field
@@ -110,7 +110,7 @@ def pictures(data: Path) -> Iterator[Picture]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="furrow-field")
+    parser.add_argument("--model", default="furrow-field-fast")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--pictures", type=int, default=9, help="only the first ones")
     options = parser.parse_args()

@@ -234,11 +234,20 @@ def know(truth: str) -> None:
         count = int(renumbered.max())
         ones = np.ones(count, np.float32)
         return TileRecord(
-            renumbered.astype(np.int32), np.ones(labels.shape, bool), np.ones(count, np.int32),
-            ones, ones, ones, ones, np.zeros(count, bool), np.array([count]), np.zeros(len(STAGES)),
+            renumbered.astype(np.int32), np.ones(labels.shape, bool), outlines(labels),
+            np.ones(count, np.int32), ones, ones, ones, ones, np.zeros(count, bool),
+            np.array([count]), np.zeros(len(STAGES)),
         )  # fmt: skip
 
     delineation_workers.work_on_tile = known
+
+
+def outlines(labels: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: 255 where another field begins on the left or above."""
+    edges = np.zeros(labels.shape, np.uint8)
+    edges[:, 1:] = 255 * (labels[:, 1:] != labels[:, :-1])
+    edges[1:] |= 255 * (labels[1:] != labels[:-1]).astype(np.uint8)
+    return edges
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         labels, count = ndimage.label((images[0].max(axis=2) > 20) & valid)
         pieces = tuple(piece_of(labels == k, 0.9, 0.8, 1) for k in range(1, count + 1))
         done = RoundCount(1, count, count, int((labels > 0).sum()), int((valid & ~labels).sum()))
-        return TileFields(pieces, (done,), int(valid.sum()), valid & (labels == 0))
+        edges = (labels == 0).astype(np.float32)
+        return TileFields(pieces, (done,), int(valid.sum()), valid & (labels == 0), edges)
 
     monkeypatch.setattr(tile_work, "delineate_tile", bright)
     return looks

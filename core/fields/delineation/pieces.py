@@ -68,6 +68,8 @@ class TileFields:
     """Pixels with data that were to be looked at: the denominator of shares."""
     residual: np.ndarray
     """(H, W) bool: pixels to be looked at that belong to no field."""
+    edges: np.ndarray
+    """(H, W) float32 0..1: the chance that a field ends at a pixel."""
 
 
 def label_raster(pieces: Tuple[FieldPiece, ...], shape: Tuple[int, int]) -> np.ndarray:

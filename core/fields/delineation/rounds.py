@@ -50,7 +50,8 @@ def delineate_tile(
     """
     _check(images, valid)
     if not valid.any() or all(_is_even(image, valid) for image in images):
-        return TileFields((), (), int(valid.sum()), valid.copy())
+        nothing = np.zeros(valid.shape, np.float32)
+        return TileFields((), (), int(valid.sum()), valid.copy(), nothing)
     monitor.check()
     sight = look(images, valid, segmenter, options.zoom, monitor, enlarger)
     monitor.progress(_LOOK_SHARE)
@@ -88,7 +89,8 @@ def _rounds(
         counts.append(RoundCount(number, len(answers), len(new), added, residual))
         if added < options.min_gain * total or residual <= options.stop_residual * total:
             break
-    return TileFields(tuple(pieces), tuple(counts), total, valid & ~acceptance.done)
+    residual = valid & ~acceptance.done
+    return TileFields(tuple(pieces), tuple(counts), total, residual, sight.edges)
 
 
 def _is_even(image: np.ndarray, valid: np.ndarray) -> bool:

@@ -2,7 +2,8 @@
 
 Each tile decides about the pixels of its core. Two pieces that meet at a seam become one field
 where both tiles see the same there: where their IoU in the strip that both have looked at is over
-one half. What only one of two tiles sees ends at the seam. A scrap is what a tile knows only the
+one half, or where nothing but the seam divides them: neither tile sees an edge there. What else
+only one of two tiles sees ends at the seam. A scrap is what a tile knows only the
 end of: where the other tile sees most of it as a field of its own, the scrap goes to that one.
 Everything follows from the records in the order of the lattice, never from the order of work.
 """
@@ -21,6 +22,12 @@ from .tile_records import TileRecord
 from .tiling import Tile, neighbours
 
 LEAST_IOU = 0.5
+_FAINT = 0.5
+"""Where the chance of an edge is lower, rather nothing divides fields."""
+_NEAR = 2
+"""Pixels on both sides of a seam where an edge counts as one at the seam."""
+_MOST = 0.5
+"""Share of the way that two pieces have along a seam."""
 _SCRAP = 0.25
 """A piece with a smaller share of its pixels on its own side of the seam is a scrap there."""
 
@@ -46,14 +53,24 @@ class SceneFields:
 
 @dataclass(frozen=True)
 class _Strip:
-    """What two tiles see around their seam, on the same pixels."""
+    """What two tiles see around their seam, on the same pixels; turned so that the seam is upright
+    and the first tile on the left of it."""
 
     here: np.ndarray
     """(h, w) int32, labels of the first tile."""
     there: np.ndarray
     """(h, w) int32, labels of the second one."""
-    owned: np.ndarray
-    """(h, w) bool: on the first tile's side."""
+    edges: np.ndarray
+    """(h, w) float32 0..1: chance that a field ends, the mean of what both see."""
+    seam: int
+    """First column of the second tile's side; 0 where they share nothing."""
+
+    @property
+    def sides(self) -> Tuple[np.ndarray, np.ndarray]:
+        """(h,) labels on both sides of the seam, pixel beside pixel; empty where there is none."""
+        if not 0 < self.seam < self.here.shape[1]:
+            return self.here[:0, 0], self.there[:0, 0]
+        return self.here[:, self.seam - 1], self.there[:, self.seam]
 
 
 def joined(
@@ -73,7 +90,7 @@ def joined(
     for done, (first, second) in enumerate(pairs):
         monitor.check()
         strip = _strip(first, second, records)
-        for one, other in _same(strip, first, second):
+        for one, other in {*_same(strip), *_cut(strip)}:
             numbers.unite(numbers.of(first, one), numbers.of(second, other))
         for scrap, size, owner in _scraps(first, second, strip, ends, numbers):
             if size > scraps.get(scrap, (0, 0))[0]:
@@ -133,41 +150,38 @@ def _part(values: np.ndarray, area: Window, part: Window) -> np.ndarray:
 
 def _strip(first: Tile, second: Tile, records: Records) -> _Strip:
     shared = _overlap(first.area, second.area)
-    owned = np.zeros((shared.height, shared.width), bool)
+    here, there = (_part(records(tile).labels, tile.area, shared) for tile in (first, second))
+    both = (_part(records(tile).edges, tile.area, shared) for tile in (first, second))
+    edges = np.mean([each.astype(np.float32) for each in both], axis=0) / 255
     if first.row == second.row:
-        owned[:, : second.core.col - shared.col] = True
-    else:
-        owned[: second.core.row - shared.row] = True
-    return _Strip(
-        _part(records(first).labels, first.area, shared),
-        _part(records(second).labels, second.area, shared),
-        owned,
-    )
+        return _Strip(here, there, edges, second.core.col - shared.col)
+    return _Strip(here.T, there.T, edges.T, second.core.row - shared.row)
 
 
-def _same(strip: _Strip, first: Tile, second: Tile) -> Iterator[Tuple[int, int]]:
+def _same(strip: _Strip) -> Iterator[Tuple[int, int]]:
     """Pairs of labels that are the same field and meet at the seam."""
-    both = _counted(strip.here, strip.there)
-    if not both:
+    meeting = _counted(*strip.sides)
+    if not meeting:
         return
+    both = _counted(strip.here, strip.there)
     sizes_here = np.bincount(strip.here.ravel())
     sizes_there = np.bincount(strip.there.ravel())
-    meeting = _meeting(strip, first.row == second.row)
     for (one, other), shared in both.items():
         union = sizes_here[one] + sizes_there[other] - shared
         if (one, other) in meeting and shared > LEAST_IOU * union:
             yield one, other
 
 
-def _meeting(strip: _Strip, side_by_side: bool) -> Dict[Tuple[int, int], int]:
-    """Pairs of labels on two sides of the seam, next to each other."""
-    here, there, owned = strip.here, strip.there, strip.owned
-    if not side_by_side:
-        here, there, owned = here.T, there.T, owned.T
-    seam = int(np.count_nonzero(owned[0])) if owned.size else 0
-    if not 0 < seam < owned.shape[1]:
-        return {}
-    return _counted(here[:, seam - 1], there[:, seam])
+def _cut(strip: _Strip) -> Iterator[Tuple[int, int]]:
+    """Pairs of labels that nothing but the seam divides, most of the way that either has along
+    it."""
+    one, other = strip.sides
+    ways = np.bincount(one), np.bincount(other)
+    near = strip.edges[: len(one), max(strip.seam - _NEAR, 0) : strip.seam + _NEAR]
+    open_ways = _counted(np.where((near < _FAINT).all(axis=1), one, 0), other)
+    for (label, facing), length in open_ways.items():
+        if length >= _MOST * min(ways[0][label], ways[1][facing]):
+            yield label, facing
 
 
 def _counted(one: np.ndarray, other: np.ndarray) -> Dict[Tuple[int, int], int]:

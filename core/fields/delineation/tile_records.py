@@ -17,7 +17,7 @@ from .pieces import TileFields, label_raster
 from .tiling import Tile
 
 _OURS = re.compile(r"[0-9a-f]{24}-.*\.np[yz]")
-FORMAT = 2
+FORMAT = 3
 """Part of the key of a run: files of another format are never read."""
 STAGES = ("read", "enlarge", "encode", "decode", "other")
 """What the seconds of a tile went into."""
@@ -31,6 +31,8 @@ class TileRecord:
     """(h, w) int32 on the tile's area: 1..n, 0 where there is no field."""
     valid: np.ndarray
     """(h, w) bool: pixels that were to be looked at."""
+    edges: np.ndarray
+    """(h, w) uint8: the chance that a field ends at a pixel, in 255ths."""
     round: np.ndarray
     """(n,) int32: which round found a field."""
     score: np.ndarray
@@ -74,6 +76,7 @@ def record_of(
     return TileRecord(
         labels[tile.area_in_window],
         valid[tile.area_in_window],
+        np.round(255 * found.edges[tile.area_in_window]).astype(np.uint8),
         np.array([piece.round for piece in pieces], np.int32),
         np.array([piece.score for piece in pieces], np.float32),
         np.array([piece.stability for piece in pieces], np.float32),
@@ -90,8 +93,9 @@ def empty_record(tile: Tile) -> TileRecord:
     shape = tile.area.height, tile.area.width
     none = np.empty(0, np.float32)
     return TileRecord(
-        np.zeros(shape, np.int32), np.zeros(shape, bool), none.astype(np.int32), none, none, none,
-        none, none.astype(bool), np.empty(0, np.int64), np.zeros(len(STAGES)),
+        np.zeros(shape, np.int32), np.zeros(shape, bool), np.zeros(shape, np.uint8),
+        none.astype(np.int32), none, none, none, none, none.astype(bool), np.empty(0, np.int64),
+        np.zeros(len(STAGES)),
     )  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def quilt(side: int = 40, noise: float = 4.0) -> np.ndarray:
 
 def tile_of(pieces: list[FieldPiece], shape: tuple[int, int]) -> TileFields:
     left = label_raster(tuple(pieces), shape) == 0
-    return TileFields(tuple(pieces), (), left.size, left)
+    return TileFields(tuple(pieces), (), left.size, left, np.zeros(left.shape, np.float32))
 
 
 # -- edges -------------------------------------------------------------------------------------
@@ -335,7 +335,7 @@ def test_slivers_go_to_the_fields(engine: ClassicalSegmenter) -> None:
 def test_nothing_to_look_at(engine: ClassicalSegmenter) -> None:
     picture = quilt()
     valid = np.ones((80, 80), bool)
-    none = TileFields((), (), 0, valid)
+    none = TileFields((), (), 0, valid, np.zeros(valid.shape, np.float32))
     assert refined_pieces(none, [picture], valid, engine) == none
     tiny = np.zeros((80, 80), bool)
     tiny[40:44, 40:44] = True

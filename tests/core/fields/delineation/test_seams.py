@@ -17,13 +17,22 @@ LATTICE = Lattice(SHAPE, 96, 32)
 SEAM = 80
 
 
+def outlines(labels: np.ndarray) -> np.ndarray:
+    """(h, w) uint8: 255 on both sides of where a field ends."""
+    edges = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        ends = np.diff(labels, axis=axis) != 0
+        edges |= np.insert(ends, 0, False, axis) | np.insert(ends, ends.shape[axis], False, axis)
+    return 255 * edges.astype(np.uint8)
+
+
 def record(labels: np.ndarray, **columns: np.ndarray) -> TileRecord:
     """A record with labels 1..n."""
     n = int(labels.max())
     ones = np.ones(n, np.float32)
     values = {
         "round": np.ones(n, np.int32), "score": ones, "stability": ones, "edge_ratio": ones,
-        "entropy": ones, "refined": np.zeros(n, bool), **columns,
+        "entropy": ones, "refined": np.zeros(n, bool), "edges": outlines(labels), **columns,
     }  # fmt: skip
     seconds = np.zeros(len(STAGES))
     return TileRecord(labels=labels.astype(np.int32), valid=np.ones(labels.shape, bool),
@@ -87,8 +96,30 @@ def test_each_tile_decides_on_its_side_of_the_seam() -> None:
     assert (labels[:, SEAM] > 0).nonzero()[0].tolist() == list(range(22, 52))
 
 
-def test_what_they_see_differently_ends_at_the_seam() -> None:
-    labels, fields = pair(land((20, 40, 40, 60)), land((20, 60, 20, 40), (40, 60, 20, 40)))
+LEFT = land((20, 40, 40, 60))
+RIGHT = land((20, 60, 20, 40), (40, 60, 20, 40))
+
+
+def test_what_only_the_seam_divides_is_one() -> None:
+    """The left tile sees one field, the right one two; no edge runs along the seam."""
+    labels, fields = pair(LEFT, RIGHT)
+    assert fields.pixels.tolist() == [2400]
+    # The edge between the two of the right one lies beside the seam; most of the way is open.
+    assert same_parts(labels, LEFT)
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.7])
+def test_what_they_see_differently_ends_at_the_seam_where_there_is_an_edge(chance) -> None:
+    edges = np.zeros(SHAPE, np.uint8)
+    edges[:, SEAM] = round(255 * chance)
+    first, second = LATTICE.tiles
+    columns = {
+        "left": {"edges": edges[first.area.slices]}, "right": {"edges": edges[second.area.slices]}
+    }  # fmt: skip
+    labels, fields = pair(LEFT, RIGHT, **columns)
+    if chance < 0.5:
+        assert fields.pixels.tolist() == [2400]
+        return
     assert fields.pixels.tolist() == [1600, 400, 400]
     assert (np.unique(labels[:, 79]) == [0, 1]).all()
     assert (np.unique(labels[:, SEAM]) == [0, 2, 3]).all()

@@ -30,7 +30,8 @@ def record() -> TileRecord:
     rounds = (RoundCount(1, 30, 1, 120, 9880), RoundCount(3, 7, 1, 60, 9820))
     valid = np.ones((90, 128), bool)
     valid[:3] = False
-    found = TileFields(pieces, rounds, int(valid.sum()), valid.copy())
+    edges = np.full(valid.shape, 0.6, np.float32)
+    found = TileFields(pieces, rounds, int(valid.sum()), valid.copy(), edges)
     image = np.random.default_rng(0).integers(0, 255, (90, 128, 3), np.uint8)
     return record_of(FIRST, found, [image], valid, {"read": 0.5, "decode": 2.0})
 
@@ -48,6 +49,7 @@ def test_a_record_says_what_was_found(record: TileRecord) -> None:
     assert np.bincount(record.labels.ravel())[1:].tolist() == [120, 60]
     assert record.round.tolist() == [1, 3] and record.refined.tolist() == [False, True]
     assert record.prompts.tolist() == [30, 0, 7]
+    assert record.edges.shape == record.labels.shape and np.unique(record.edges) == [153]
     assert record.seconds.tolist() == [0.5, 0.0, 0.0, 2.0, 0.0]
 
 
