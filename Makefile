@@ -20,7 +20,7 @@ XVFB         := xvfb-run -a -s "-screen 0 1400x900x24"
 HEADLESS     := QT_QPA_PLATFORM=offscreen
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system link demo test run lint bench bench-segmenters bench-delineation bench-field-classifier bench-scene bench-planar bench-models train-field-model test-models scene-sheet package deploy translations clean
+.PHONY: help setup system link demo test run lint bench bench-segmenters bench-delineation bench-field-classifier bench-scene bench-shift bench-refinement bench-planar bench-models train-field-model test-models scene-sheet package deploy translations clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/make \1|\2/p' Makefile | awk -F'|' '{printf "%-22s %s\n", $$1, $$2}'
@@ -107,6 +107,12 @@ bench-models: setup .venv/.worker ## measure what Furrow adds to Segment Anythin
 
 bench-scene: setup ## measure a whole scene: time, memory, 1 against 2 processes (ARGS="--size 10980 --known")
 	@$(HEADLESS) $(PY) bench/bench_scene.py $(ARGS) </dev/null
+
+bench-shift: setup ## measure how much fields depend on where tiles begin (ARGS="--tile 256 --size 480")
+	@$(HEADLESS) $(PY) bench/bench_shift.py $(ARGS) </dev/null
+
+bench-refinement: setup ## measure what a second look at mixed fields brings (ARGS="--model furrow-field")
+	@$(HEADLESS) $(PY) bench/bench_refinement.py $(ARGS) </dev/null
 
 bench-field-classifier: setup ## measure the classifier of fields on real pictures (ARGS="--network resnet18 --epochs 40": a network too)
 	@$(HEADLESS) $(PY) bench/bench_field_classifier.py $(ARGS) </dev/null
