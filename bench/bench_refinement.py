@@ -51,7 +51,7 @@ PLACES = Places.under(ROOT / "build" / "places")
 PRESETS = {"best": RefinementOptions(), "reference": RefinementOptions.reference()}
 LEAST_IOU = 0.5
 NAME = 12
-REACH = 3
+REACH, TURNS = 3, 6
 """Pixels between fields that count as neighbours."""
 
 
@@ -144,14 +144,19 @@ def main() -> None:
     print(f"{'all':{NAME + 10}}" + "".join(f"{str(sums[kind]):>36}" for kind in kinds))
     counts = {"denmark": np.zeros(5, int), "naip": np.zeros(5, int)}
     for picture, _ in zip(pictures(options.data), range(options.pictures)):
-        counts["denmark" if picture.name == "denmark" else "naip"] += cut(picture, segmenter)
+        for turn in range(TURNS):
+            kind = "denmark" if picture.name == "denmark" else "naip"
+            counts[kind] += cut(picture, segmenter, turn)
     for name, (pair, split, right, single, wrong) in counts.items():
         print(f"{name}: of {pair} pairs made one {split} are cut, {right} into the two; "
               f"of {single} true fields {wrong} are cut")  # fmt: skip
 
 
-def merged(picture: Picture) -> Tuple[List[FieldPiece], List[Tuple[int, int]]]:
-    """True fields as pieces without a score, the first ones two neighbours each; the pairs."""
+def merged(picture: Picture, turn: int) -> Tuple[List[FieldPiece], List[Tuple[int, int]]]:
+    """True fields as pieces without a score, the first ones two neighbours each; the pairs.
+
+    What looks mixed is judged beside the other fields, so a few pairs are made one at a time.
+    """
     numbered = np.zeros(picture.image.shape[:2], np.int32)
     for number, mask in enumerate(picture.masks, start=1):
         numbered[mask & (numbered == 0)] = number
@@ -164,6 +169,8 @@ def merged(picture: Picture) -> Tuple[List[FieldPiece], List[Tuple[int, int]]]:
         if one != other and not {one, other} & used:
             pairs.append((one, other))
             used |= {one, other}
+    pairs = pairs[turn::TURNS]
+    used = {number for pair in pairs for number in pair}
     whole = [closed(np.isin(numbered, pair)) for pair in pairs]
     alone = [numbered == k for k in range(1, len(picture.masks) + 1) if k not in used]
     pieces = [piece_of(mask, np.nan, 1.0, 1) for mask in [*whole, *alone] if mask.any()]
@@ -177,10 +184,10 @@ def closed(mask: np.ndarray) -> np.ndarray:
     ]
 
 
-def cut(picture: Picture, segmenter: object) -> np.ndarray:
+def cut(picture: Picture, segmenter: object, turn: int) -> np.ndarray:
     """Pairs that are large enough to be looked at, those that are cut, those of them cut into the
     two, true fields that are large enough, and those that are cut."""
-    pieces, pairs = merged(picture)
+    pieces, pairs = merged(picture, turn)
     valid = np.ones(picture.image.shape[:2], bool)
     nothing = np.zeros(valid.shape, np.float32)
     fields = TileFields(tuple(pieces), (), valid.size, ~valid, nothing)
@@ -196,7 +203,7 @@ def cut(picture: Picture, segmenter: object) -> np.ndarray:
         split = id(piece) not in kept
         if k < len(pairs):
             sums[:3] += 1, split, split and set(pairs[k]) <= found
-        else:
+        elif turn == 0:
             sums[3:] += 1, split
     return sums
 
