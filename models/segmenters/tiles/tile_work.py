@@ -192,12 +192,25 @@ def _read(scene: SceneWork, job: TileJob) -> Tuple[List[np.ndarray], np.ndarray]
     return images, valid
 
 
-@lru_cache(maxsize=2)
 def open_model(choice: ModelChoice) -> Segmenter:
     """The engine; a process opens it once for all its tiles.
 
     :raises ModelError: it cannot run here.
     """
+    return _opened(choice, _changed(choice.model_file))
+
+
+def _changed(model_file: Optional[str]) -> int:
+    """When a file, or the last one in a folder, was written; 0 where there is none."""
+    if not model_file:
+        return 0
+    files = [Path(model_file), *Path(model_file).glob("*")]
+    return max((file.stat().st_mtime_ns for file in files if file.exists()), default=0)
+
+
+@lru_cache(maxsize=2)
+def _opened(choice: ModelChoice, changed: int) -> Segmenter:
+    """:param changed: when its file was written; part of the key, so a new file is read anew."""
     return Registry(choice.places).load(choice.model, choice.model_file)
 
 

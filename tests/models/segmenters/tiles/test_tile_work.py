@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from furrow.models.segmenters.tiles.tile_work import (
     ModelChoice,
     SceneWork,
     TimedSegmenter,
+    open_model,
     scene_zoom,
     work_on_tile,
 )
@@ -88,6 +90,22 @@ def test_the_enlargement_is_open_where_samples_have_no_data(
 ) -> None:
     monkeypatch.setattr(tile_work, "_read", lambda *_: ([], np.zeros((3, 3), bool)))
     assert scene_zoom(scene) is None
+
+
+def test_a_model_file_that_has_changed_is_opened_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tile_work.Registry, "load", lambda *_: object())
+    inside = tmp_path / "pair" / "encoder.onnx"
+    inside.parent.mkdir()
+    inside.write_bytes(b"1")
+    for given, written in ((inside, inside), (inside.parent, inside)):
+        choice = ModelChoice("", str(given), Places.under(tmp_path))
+        first = open_model(choice)
+        assert open_model(choice) is first
+        later = written.stat().st_mtime + 10
+        os.utime(written, (later, later))
+        assert open_model(choice) is not first
 
 
 def test_time_is_taken_and_edges_are_passed_on() -> None:
