@@ -74,7 +74,7 @@ class Delineate(FurrowAlgorithm):
         "found.\n\n"
         "The image is read in tiles. A run that is stopped, by you or by a power cut, goes on "
         "where it was when it is started again with the same parameters. With WORKERS several "
-        "tiles are worked on at a time. 1,000 x 1,000 pixels take some minutes on one core.\n\n"
+        "tiles are worked on at a time. 1,000 x 1,000 pixels take a minute or two on one core.\n\n"
         "An image without a coordinate reference system is measured in pixels: one counts as one "
         "metre."
     )
