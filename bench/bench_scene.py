@@ -46,7 +46,7 @@ _PROCESSING = "/usr/share/qgis/python/plugins"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=3000, help="pixels along a side")
-    parser.add_argument("--model", default="furrow-field")
+    parser.add_argument("--model", default="furrow-field-fast")
     parser.add_argument("--workers", default="1,2", help="one run for each")
     parser.add_argument("--known", action="store_true", help="known fields, no engine")
     parser.add_argument("--child", help=argparse.SUPPRESS)
