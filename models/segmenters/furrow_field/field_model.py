@@ -27,6 +27,7 @@ from .region_rivals import region_answers, region_data
 from .selection import (
     frame_overlap,
     obeyed,
+    outlined_whole,
     pick,
     pick_with_regions,
     sample_points,
@@ -45,6 +46,8 @@ MASKS_PER_PROMPT = 3
 _MULTIPLE, _LEAST_SIDE = 32, 64
 """Sides of what the encoder is given, in pixels."""
 _MOST_DECODES = 48
+_AHEAD = 0.01
+"""By how much a whole field is put before the piece of it that seemed best."""
 _NOT_HELD = 0.5
 """Factor on the score of a mask that does not hold the prompt's anchor."""
 
@@ -321,6 +324,11 @@ def _offered(
     """(3, H, W) bool from fine to coarse, (3,) scores."""
     scores = obeyed(expected, candidates.missed, candidates.box_fit)
     scores = np.where(candidates.area > 0, scores, 0)
+    if prompt.box is None:
+        possible = candidates.region & ~candidates.missed
+        whole = outlined_whole(scores, candidates.area, possible, candidates.edges)
+        if whole is not None:
+            scores[whole] = scores.max() + _AHEAD
     picked = _picked(candidates, scores, prompt)
     masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
     final = np.zeros(MASKS_PER_PROMPT)

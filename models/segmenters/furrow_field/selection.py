@@ -8,7 +8,7 @@ large ones. A sample weighs as many square pixels as the piece of the plane that
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -22,6 +22,14 @@ _POINT_FACTOR = 0.5
 """On the score, when a mask leaves out a foreground point or holds a background point."""
 _BOX_SHARE = 0.5
 """Share of the score that depends on the fit to the box."""
+_UNSURE, _POSSIBLE = 0.7, 0.1
+"""Expected IoU: of a piece at most, of the whole field at least."""
+_WEAK_OUTLINE, _STRONG_OUTLINE = 0.45, 0.7
+"""Chance of an edge along the weakest stretch of an outline: of a piece at most, of the whole field
+at least."""
+_STRONGER, _GAPS, _WHOLE = 0.1, 0.1, 3.0
+"""How much stronger the whole outline is, how much of it may be missing, how many times larger the
+whole field is."""
 
 
 @lru_cache(maxsize=32)
@@ -107,6 +115,32 @@ def pick_with_regions(
             picked.append(k)
     spare = [k for k in pick(scores, alike, len(scores)) if k not in picked]
     return picked + spare[: count - len(picked)]
+
+
+def outlined_whole(
+    scores: np.ndarray, areas: np.ndarray, region: np.ndarray, edges: np.ndarray
+) -> Optional[int]:
+    """The region that the best mask is only a piece of.
+
+    The network holds on to pieces of large fields with wet and dry patches. Such a piece ends where
+    there is hardly an edge, and nobody is sure of it, while an edge runs all along the outline of
+    the whole field. Both have to be plain: of 677 clicks on other fields this concerns one.
+
+    :param scores: (m,) float 0..1, the expected IoU.
+    :param areas: (m,) pixels.
+    :param region: (m,) bool: a region of the classical engine.
+    :param edges: (m, MEASURES) as `edge_evidence` gives them.
+    :return: position of the region with the strongest outline; None where there is none.
+    """
+    best = int(np.argmax(scores))
+    along, weakest, missing = edges.T[:3]
+    if scores[best] > _UNSURE or weakest[best] > _WEAK_OUTLINE:
+        return None
+    whole = region & (areas > _WHOLE * areas[best]) & (scores > _POSSIBLE)
+    whole &= (weakest >= _STRONG_OUTLINE) & (missing <= _GAPS) & (along > along[best] + _STRONGER)
+    if not whole.any():
+        return None
+    return int(np.argmax(np.where(whole, along + weakest, -1)))
 
 
 def frame_overlap(frames: np.ndarray, box: np.ndarray) -> np.ndarray:

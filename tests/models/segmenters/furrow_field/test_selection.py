@@ -10,6 +10,7 @@ from furrow.models.segmenters.furrow_field.selection import (
     RINGS,
     frame_overlap,
     obeyed,
+    outlined_whole,
     pick,
     pick_with_regions,
     sample_points,
@@ -84,3 +85,37 @@ def test_regions_come_after_the_best_mask_the_largest_first() -> None:
     assert pick_with_regions(scores, alike, areas, np.zeros(5, bool), 3) == [0, 1, 4]
     areas[2:] = 0
     assert pick_with_regions(scores, alike, areas, region, 3)[:2] == [0, 1]
+
+
+PIECE, WHOLE = (0.6, 0.4, 0.1, 0.1, 0.2), (0.9, 0.8, 0.0, 0.3, 0.8)
+"""Edges of a mask that stops at a wet patch, and of the field around it."""
+
+
+def whole_of(**changes: tuple) -> object:
+    """A piece, the whole field, and another region."""
+    values = {
+        "scores": (0.6, 0.2, 0.3), "areas": (500.0, 4000.0, 900.0), "region": (False, True, True),
+        "edges": (PIECE, WHOLE, PIECE), **changes,
+    }  # fmt: skip
+    return outlined_whole(*(np.array(values[name]) for name in values))
+
+
+def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() -> None:
+    assert whole_of() == 1
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scores": (0.8, 0.2, 0.3)},
+        {"scores": (0.6, 0.05, 0.3)},
+        {"areas": (500.0, 1400.0, 900.0)},
+        {"region": (False, False, True)},
+        {"edges": ((0.6, 0.5, 0.1, 0.1, 0.2), WHOLE, PIECE)},
+        {"edges": (PIECE, (0.9, 0.6, 0.0, 0.3, 0.8), PIECE)},
+        {"edges": (PIECE, (0.9, 0.8, 0.2, 0.3, 0.8), PIECE)},
+        {"edges": ((0.85, 0.4, 0.1, 0.1, 0.2), WHOLE, PIECE)},
+    ],
+)
+def test_otherwise_the_best_mask_stays_the_best(changes: dict) -> None:
+    assert whole_of(**changes) is None
