@@ -3,8 +3,8 @@
 Each tile decides about the pixels of its core. Two pieces that meet at a seam become one field
 where both tiles see the same there: where their IoU in the strip that both have looked at is over
 one half, or where nothing but the seam divides them: neither tile sees an edge there. What else
-only one of two tiles sees ends at the seam. A scrap is what a tile knows only the
-end of: where the other tile sees most of it as a field of its own, the scrap goes to that one.
+only one of two tiles sees ends at the seam. A scrap is what a tile knows only the end of: where
+the other tile sees most of it as a field of its own, the scrap goes to that one.
 Everything follows from the records in the order of the lattice, never from the order of work.
 """
 
@@ -69,7 +69,7 @@ class _Strip:
     def sides(self) -> Tuple[np.ndarray, np.ndarray]:
         """(h,) labels on both sides of the seam, pixel beside pixel; empty where there is none."""
         if not 0 < self.seam < self.here.shape[1]:
-            return self.here[:0, 0], self.there[:0, 0]
+            return np.empty(0, np.int32), np.empty(0, np.int32)
         return self.here[:, self.seam - 1], self.there[:, self.seam]
 
 

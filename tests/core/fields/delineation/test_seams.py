@@ -148,6 +148,14 @@ def test_numbers_are_means_by_pixels_and_the_largest_piece_says_the_round() -> N
     assert fields.round[0] == 3 and fields.refined[0]
 
 
+def test_tiles_without_overlap_are_put_side_by_side() -> None:
+    lattice = Lattice(SHAPE, 64, 0)
+    field = land((20, 40, 40, 60))
+    labels, fields = join(lattice, {tile: cut(field, tile) for tile in lattice.tiles})
+    assert len(lattice.tiles) > 1 and fields.pixels.sum() == 2400
+    assert np.array_equal(labels > 0, field > 0)
+
+
 @pytest.fixture(scope="module")
 def truth() -> np.ndarray:
     """(256, 256) int32: fields of a made-up land."""
