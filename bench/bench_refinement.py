@@ -144,8 +144,8 @@ def main() -> None:
     print(f"{'all':{NAME + 10}}" + "".join(f"{str(sums[kind]):>36}" for kind in kinds))
     counts = {"denmark": np.zeros(5, int), "naip": np.zeros(5, int)}
     for picture, _ in zip(pictures(options.data), range(options.pictures)):
+        kind = "denmark" if picture.name == "denmark" else "naip"
         for turn in range(TURNS):
-            kind = "denmark" if picture.name == "denmark" else "naip"
             counts[kind] += cut(picture, segmenter, turn)
     for name, (pair, split, right, single, wrong) in counts.items():
         print(f"{name}: of {pair} pairs made one {split} are cut, {right} into the two; "

@@ -246,12 +246,11 @@ def test_what_matters_makes_other_tiles(
     assert broken(ROUNDS=3) == 4
 
 
-def test_cancelling_takes_less_than_a_second(
-    delineate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def assert_cancelled_soon(
+    delineate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: type, method: str
 ) -> None:
+    """Cancelled while a method works that would take three seconds."""
     from qgis.core import QgsProcessingFeedback
-
-    from furrow.models.segmenters.regions.classical import ClassicalSegmenter
 
     feedback, began = QgsProcessingFeedback(False), []
 
@@ -261,10 +260,18 @@ def test_cancelling_takes_less_than_a_second(
         time.sleep(3)
         raise RuntimeError("nobody waits for this")
 
-    monkeypatch.setattr(ClassicalSegmenter, "encode", slow)
+    monkeypatch.setattr(owner, method, slow)
     assert delineate(feedback=feedback) == {}
     assert time.perf_counter() - began[0] < 1
     assert not (tmp_path / "fields.gpkg").exists()
+
+
+def test_cancelling_takes_less_than_a_second(
+    delineate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from furrow.models.segmenters.regions.classical import ClassicalSegmenter
+
+    assert_cancelled_soon(delineate, tmp_path, monkeypatch, ClassicalSegmenter, "encode")
 
 
 def test_cancelling_ends_the_processes(

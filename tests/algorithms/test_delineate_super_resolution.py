@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from pathlib import Path
 from typing import Any, Callable
 
@@ -36,6 +35,7 @@ from furrow.tests.algorithms.test_delineate import (  # noqa: E402
     PIXEL,
     SIDE,
     TILE,
+    assert_cancelled_soon,
     paint,
     shapes,
     shown,
@@ -156,20 +156,7 @@ def test_the_scene_asks_the_file_how_much_it_is_enlarged(scene: SceneWork) -> No
 def test_cancelling_takes_less_than_a_second(
     delineate: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from qgis.core import QgsProcessingFeedback
-
-    feedback, began = QgsProcessingFeedback(False), []
-
-    def slow(self: Any, image: np.ndarray) -> Any:
-        began.append(time.perf_counter())
-        feedback.cancel()
-        time.sleep(3)
-        raise RuntimeError("nobody waits for this")
-
-    monkeypatch.setattr(OnnxEnlarger, "__call__", slow)
-    assert delineate(feedback=feedback) == {}
-    assert time.perf_counter() - began[0] < 1
-    assert not (tmp_path / "fields.gpkg").exists()
+    assert_cancelled_soon(delineate, tmp_path, monkeypatch, OnnxEnlarger, "__call__")
 
 
 def test_bad_files_are_refused_before_the_work(

@@ -48,9 +48,8 @@ class EdgeRegions:
 
     def shared(self, piece: FieldPiece) -> np.ndarray:
         """(nodes,) int64: pixels that each node shares with a piece."""
-        height, width = piece.mask.shape
-        ranks = self.ranks[piece.row : piece.row + height, piece.col : piece.col + width]
-        return self.sums(np.bincount(ranks[piece.mask], minlength=self.leaves))
+        ranks = self.ranks[piece.frame][piece.mask]
+        return self.sums(np.bincount(ranks, minlength=self.leaves))
 
     def sums(self, per_rank: np.ndarray) -> np.ndarray:
         """(nodes,) from a count for each rank: its sum over each node."""

@@ -19,7 +19,7 @@ import numpy as np
 from ...imagery.grid import Window
 from ...monitor import SILENT, Monitor
 from .tile_records import TileRecord
-from .tiling import Tile, neighbours
+from .tiling import Tile, neighbours, within
 
 LEAST_IOU = 0.5
 _FAINT = 0.5
@@ -143,15 +143,11 @@ def _overlap(one: Window, other: Window) -> Window:
     return Window(top, left, max(0, bottom - top), max(0, right - left))
 
 
-def _part(values: np.ndarray, area: Window, part: Window) -> np.ndarray:
-    row, col = part.row - area.row, part.col - area.col
-    return values[row : row + part.height, col : col + part.width]
-
-
 def _strip(first: Tile, second: Tile, records: Records) -> _Strip:
     shared = _overlap(first.area, second.area)
-    here, there = (_part(records(tile).labels, tile.area, shared) for tile in (first, second))
-    both = (_part(records(tile).edges, tile.area, shared) for tile in (first, second))
+    places = [(records(tile), within(shared, tile.area)) for tile in (first, second)]
+    here, there = (record.labels[place] for record, place in places)
+    both = (record.edges[place] for record, place in places)
     edges = np.mean([each.astype(np.float32) for each in both], axis=0) / 255
     if first.row == second.row:
         return _Strip(here, there, edges, second.core.col - shared.col)

@@ -42,12 +42,12 @@ class Tile:
     @property
     def area_in_window(self) -> Tuple[slice, slice]:
         """Slices of the area in an array of the window."""
-        return _within(self.area, self.window)
+        return within(self.area, self.window)
 
     @property
     def core_in_area(self) -> Tuple[slice, slice]:
         """Slices of the core in an array of the area."""
-        return _within(self.core, self.area)
+        return within(self.core, self.area)
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,8 @@ def _window(rows: Tuple[int, int], cols: Tuple[int, int]) -> Window:
     return Window(rows[0], cols[0], rows[1] - rows[0], cols[1] - cols[0])
 
 
-def _within(part: Window, whole: Window) -> Tuple[slice, slice]:
+def within(part: Window, whole: Window) -> Tuple[slice, slice]:
+    """Rows and columns of a part in an array of the whole."""
     top, left = part.row - whole.row, part.col - whole.col
     return slice(top, top + part.height), slice(left, left + part.width)
 
