@@ -21,18 +21,11 @@ from .close_look import SMALL, close_decodes, enlarged, view_around
 from .context_evidence import context_evidence
 from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, LEVELS, Decode, anchor_within, decoder_inputs, decodes
-from .field_masks import enlarged_map, field_mask
+from .field_masks import enlarged_map
+from .offers import MASKS_PER_PROMPT, corrected_whole, offered, put_first
 from .ranking import Ranker, features
 from .region_rivals import region_answers, region_data
-from .selection import (
-    frame_overlap,
-    obeyed,
-    outlined_whole,
-    pick,
-    pick_with_regions,
-    sample_points,
-    similarity,
-)
+from .selection import frame_overlap, sample_points, similarity
 
 MODEL_ID, FAST_ID = "furrow-field", "furrow-field-fast"
 ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
@@ -42,14 +35,9 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 EMBEDDING_VERSION = 1
 """To be raised with every change of what `encode` gives for the same image and files: embeddings
 that users keep on disk are then made again. Regions have the classical engine's number."""
-MASKS_PER_PROMPT = 3
 _MULTIPLE, _LEAST_SIDE = 32, 64
 """Sides of what the encoder is given, in pixels."""
 _MOST_DECODES = 48
-_AHEAD = 0.01
-"""By how much a whole field is put before the piece of it that seemed best."""
-_NOT_HELD = 0.5
-"""Factor on the score of a mask that does not hold the prompt's anchor."""
 
 
 class FieldModelSegmenter:
@@ -117,8 +105,21 @@ class FieldModelSegmenter:
         scores = np.zeros((len(prompts), MASKS_PER_PROMPT), dtype=np.float32)
         for k, candidates in enumerate(self.candidates(embedding, prompts)):
             expected = self._expected(candidates, prompts[k])
-            masks[k], scores[k] = _offered(candidates, expected, embedding.shape, prompts[k])
+            masks[k], scores[k] = offered(candidates, expected, embedding.shape, prompts[k])
+            whole = self._corrected_whole(embedding, prompts[k])
+            if whole is not None:
+                masks[k], scores[k] = put_first(whole, masks[k], scores[k])
         return Masks(masks, scores)
+
+    def _corrected_whole(self, embedding: Embedding, prompt: Prompts) -> Optional[np.ndarray]:
+        """(H, W) bool: the whole field that answers the first click, as the others correct it."""
+        corrects = prompt.box is None and prompt.foreground.any() and len(prompt.points) > 1
+        if self._regions is None or not corrects:
+            return None
+        click = Prompts.click(*prompt.anchor)
+        candidates = next(self.candidates(embedding, [click]))
+        expected = self._expected(candidates, click)
+        return corrected_whole(candidates, expected, embedding.shape, prompt)
 
     def candidates(self, embedding: Embedding, prompts: Sequence[Prompts]) -> Iterator[Candidates]:
         """All masks of each prompt, before any is chosen.
@@ -307,34 +308,3 @@ def _missed(positive: np.ndarray, levels: Sequence[Decode], prompt: Prompts) -> 
     """(m,) bool: leaves out a foreground point or holds a background point."""
     held = _looked_up(positive, levels, prompt.points, False)
     return (held != prompt.foreground).any(axis=1)
-
-
-def _picked(candidates: Candidates, scores: np.ndarray, prompt: Prompts) -> List[int]:
-    """Positions of the candidates that are offered."""
-    alike = candidates.similarity
-    if prompt.box is not None or len(prompt.points) > 1:
-        return pick(scores, alike, MASKS_PER_PROMPT)
-    areas, region = candidates.area, candidates.region
-    return pick_with_regions(scores, alike, areas, region, MASKS_PER_PROMPT)
-
-
-def _offered(
-    candidates: Candidates, expected: np.ndarray, shape: Tuple[int, int], prompt: Prompts
-) -> Tuple[np.ndarray, np.ndarray]:
-    """(3, H, W) bool from fine to coarse, (3,) scores."""
-    scores = obeyed(expected, candidates.missed, candidates.box_fit)
-    scores = np.where(candidates.area > 0, scores, 0)
-    if prompt.box is None:
-        possible = candidates.region & ~candidates.missed
-        whole = outlined_whole(scores, candidates.area, possible, candidates.edges)
-        if whole is not None:
-            scores[whole] = scores.max() + _AHEAD
-    picked = _picked(candidates, scores, prompt)
-    masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
-    final = np.zeros(MASKS_PER_PROMPT)
-    for place, k in enumerate(picked):
-        masks[place], held = field_mask(candidates.logits[k], candidates.decodes[k], shape, prompt)
-        final[place] = scores[k] * (1 if held else _NOT_HELD)
-    areas = masks.sum(axis=(1, 2))
-    order = np.argsort(areas, kind="stable")
-    return masks[order], np.where(areas > 0, final, 0)[order]

@@ -11,6 +11,7 @@ from scipy import ndimage
 
 from furrow.core.fields.segmenter import Masks, Prompts
 from furrow.models.segmenters.furrow_field.field_model import WEIGHTS, FieldModelSegmenter
+from furrow.models.training.labelled_sets import read_image
 
 SIDE = 40
 SIZES = [(1, 1), (1, 9), (40, 40), (41, 63), (64, 200), (97, 130), (333, 250), (600, 511)]
@@ -207,3 +208,16 @@ def test_four_threads_give_the_same_answer(engine):
 def test_a_wrong_image_is_refused(engine, image):
     with pytest.raises(ValueError, match="uint8"):
         engine.encode(image)
+
+
+def test_a_correction_at_the_rim_keeps_a_field_that_was_found_whole(engine, shared_data):
+    embedding = engine.encode(read_image(shared_data / "ontario" / "1925_rgb.tif"))
+    click = Prompts.click(100.5, 100.5)
+    rim = Prompts(np.array([[100.5, 100.5], [194.5, 185.5]]), np.array([True, False]))
+    answers = engine.predict(embedding, [click, rim])
+    before, after = (
+        masks[scores.argmax()] for masks, scores in zip(answers.masks, answers.scores)
+    )
+    assert before[185, 194] and not after[185, 194]
+    assert not (after & ~before).any() and after.sum() > 0.97 * before.sum()
+    assert (np.diff(answers.masks.sum(axis=(2, 3)), axis=1) >= 0).all()
