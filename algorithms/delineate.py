@@ -151,7 +151,8 @@ class Delineate(FurrowAlgorithm):
     ) -> SceneWork:
         options = read_options(self, parameters, context, scene.pixel)
         images = [
-            watched(partial(measured_image, path, scene.bands), monitor) for path in scene.paths
+            watched(partial(measured_image, path, scene.bands, scene.grid), monitor)
+            for path in scene.paths
         ]
         model, model_file = read_model(self, parameters, context)
         work = SceneWork(

@@ -44,7 +44,8 @@ from furrow.models.segmenters.tiles.tile_work import (  # noqa: E402
 DATA = ROOT.parent / "shared" / "data"
 REAL = {
     "denmark": DATA / "denmark" / "s2_rgb.tif",
-    "farm picture": DATA / "farm_pictures" / "0018.jpg",
+    "farm picture 0018": DATA / "farm_pictures" / "0018.jpg",
+    "farm picture 0507": DATA / "farm_pictures" / "0507.jpg",
 }
 ORIGINS = ((0, 0), (64, 96), (37, 51))
 

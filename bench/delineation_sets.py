@@ -19,6 +19,7 @@ from furrow.models.training import labelled_sets
 
 _CLOUDY = (0, 1, 3, 8, 9, 10, 11)
 _MOST_CLOUD = 0.01
+_SPLIT = labelled_sets.DENMARK_SPLIT
 _FALSE_COLOURS = (3, 2, 1)
 """Near infrared, red, green among the bands of the generated scene."""
 MIDDLE_PLACE = 2
@@ -55,6 +56,25 @@ class SceneSet:
 def denmark(data: Path) -> SceneSet:
     picture = labelled_sets.denmark(data)
     return SceneSet("denmark", (Scene("denmark", (picture.image,), picture.labels()),))
+
+
+def denmark_left(data: Path) -> SceneSet:
+    """The parcels that the field model was trained on; the whole picture is shown."""
+    return _denmark_part("left half", data, lambda columns: columns[-1] < _SPLIT)
+
+
+def denmark_right(data: Path) -> SceneSet:
+    """The parcels that nothing was trained on; the whole picture is shown."""
+    return _denmark_part("right half", data, lambda columns: columns[0] >= _SPLIT)
+
+
+def _denmark_part(name: str, data: Path, wanted: Callable[[np.ndarray], bool]) -> SceneSet:
+    picture = labelled_sets.denmark(data)
+    truth = np.zeros(picture.image.shape[:2], np.int32)
+    parcels = [mask for mask in picture.masks if wanted(mask.any(axis=0).nonzero()[0])]
+    for number, mask in enumerate(parcels, 1):
+        truth[mask] = number
+    return SceneSet(f"denmark, {name}", (Scene("denmark", (picture.image,), truth),))
 
 
 def naip(data: Path) -> SceneSet:
@@ -98,6 +118,8 @@ def _clear(dated: Iterator) -> Iterator[np.ndarray]:
 
 SETS: Tuple[Tuple[str, Callable[[Path], SceneSet]], ...] = (
     ("denmark", denmark),
+    ("denmark-left", denmark_left),
+    ("denmark-right", denmark_right),
     ("naip", naip),
     ("demo", demo),
     ("demo-dates", demo_dates),

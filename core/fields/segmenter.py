@@ -101,6 +101,29 @@ class EdgeSegmenter(Segmenter, Protocol):
         """
 
 
+class LocalSegmenter(Segmenter, Protocol):
+    """A segmenter that judges colours by those around them."""
+
+    def encode_among(self, image: np.ndarray, colours: np.ndarray) -> Embedding:
+        """Prepare one window of a larger image.
+
+        :param image: as for `encode`.
+        :param colours: (H, W, 6) float32, means and deviations of the three colours around each
+            pixel; see `LocalColours`.
+        """
+
+
+def encoded(
+    segmenter: Segmenter, image: np.ndarray, colours: Optional[np.ndarray] = None
+) -> Embedding:
+    """An image as a segmenter sees it, among the colours around it where they are known and it
+    minds them."""
+    among = getattr(segmenter, "encode_among", None)
+    if among is None or colours is None:
+        return segmenter.encode(image)
+    return among(image, colours)
+
+
 def known_edges(segmenter: Segmenter, embedding: Embedding) -> Optional[np.ndarray]:
     """(H, W) float32 0..1, where a field ends; None for an engine that does not say."""
     edges = getattr(segmenter, "edges", None)

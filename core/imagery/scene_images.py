@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional, Sequence, Tuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import ParameterError
 from .composite import Range, limits, stretch
 from .grid import Grid, Window
+from .local_colours import LocalColours, local_colours
 from .nodata import has_data
 from .raster import Raster
 from .raster_drivers import open_raster
@@ -27,6 +28,8 @@ class SceneImage:
     """Numbers of the bands shown as red, green and blue, from 1."""
     ranges: Tuple[Range, ...]
     """Stored values that become black and white, for each band."""
+    colours: Optional[LocalColours] = None
+    """What is around each place of the scene, as it is shown; None: not known."""
 
     @property
     def name(self) -> str:
@@ -34,10 +37,12 @@ class SceneImage:
         return self.path.replace("\\", "/").rsplit("/", 1)[-1]
 
 
-def measured_image(path: str, bands: Sequence[int]) -> SceneImage:
+def measured_image(path: str, bands: Sequence[int], scene: Optional[Grid] = None) -> SceneImage:
     """Measure the stretch of an image on its overview, or on every k-th row and column.
 
     :param bands: three band numbers from 1.
+    :param scene: its local colours are measured where it has this grid; to warp a whole image for
+        them would take more memory than all the rest.
     :raises RasterError: it cannot be read.
     :raises ParameterError: it shows nothing: no data, or one value everywhere.
     """
@@ -47,10 +52,22 @@ def measured_image(path: str, bands: Sequence[int]) -> SceneImage:
         step = max(1, -(-max(grid.width, grid.height) // _SAMPLED_SIDE))
         shape = -(-grid.height // step), -(-grid.width // step)
         stored = raster.read(bands, grid.whole, shape=shape)
+        valid = _valid(raster, bands, stored)
     finally:
         raster.close()
-    valid = has_data(stored, [raster.info.nodata[band - 1] for band in bands])
-    image = SceneImage(path, tuple(bands), ())
+    image = _with_ranges(SceneImage(path, tuple(bands), ()), stored, valid)
+    if scene != grid:
+        return image
+    picture = stretch(stored, valid, image.ranges)
+    return replace(image, colours=local_colours(picture, valid, (grid.height, grid.width)))
+
+
+def _with_ranges(image: SceneImage, stored: np.ndarray, valid: np.ndarray) -> SceneImage:
+    """The image with its stretch.
+
+    :raises ParameterError: it shows nothing.
+    """
+    bands = image.bands
     if not valid.any():
         raise ParameterError(
             f"INPUT: {image.name} holds no data in the bands {_listed(bands)}; choose another "
@@ -62,7 +79,7 @@ def measured_image(path: str, bands: Sequence[int]) -> SceneImage:
             f"INPUT: {image.name} has one value everywhere in the bands {_listed(bands)}, so it "
             "shows no fields; choose another image or other bands."
         )
-    return SceneImage(path, tuple(bands), ranges)
+    return replace(image, ranges=ranges)
 
 
 def read_shown(

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from ..segmenters.furrow_field.field_crops import GRID, LEVELS
+from ..segmenters.furrow_field.standardising import own_colours, standardised
 from .prompting import Question, levels_for, origin, questions, target
 from .sampling import RealPicture, Sample, augmented, boundaries
 from .scene_pool import ScenePool
@@ -28,7 +29,7 @@ class Batch(NamedTuple):
     """Tensors of b pictures and n decodes; some prompts are decoded at two levels."""
 
     images: Tensor
-    """(b, 3, S, S) float32, 0..255."""
+    """(b, 3, S, S) float32, standardised."""
     edges: Tensor
     """(b, S / 2, S / 2) float32 0 or 1: where a field ends."""
     edges_known: Tensor
@@ -103,7 +104,8 @@ def _assembled(
     decodes.sort()
     rows = [_decode(asked[number][1], level) for level, _, number in decodes]
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    images = np.stack([sample.image for sample in samples]).transpose(0, 3, 1, 2)
+    shown = [standardised(sample.image, own_colours(sample.image)) for sample in samples]
+    images = np.stack(shown).transpose(0, 3, 1, 2)
     edges = np.stack([boundaries(sample.labels[1]) for sample in samples])
     known = np.stack([_edges_known(sample) for sample in samples])
     picture = np.array([picture for _, picture, _ in decodes], np.int64)

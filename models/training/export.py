@@ -26,6 +26,7 @@ from ..segmenters.furrow_field.field_model import (
     MODEL_ID,
     FieldModelSegmenter,
 )
+from ..segmenters.furrow_field.standardising import own_colours, standardised
 from ..segmenters.onnx_pairs.onnx_session import open_session
 from ..worker.onnx_files import Traced, graph_of, halve
 from .network import Answers, Clicks, Crops, FieldNetwork, crop
@@ -44,7 +45,7 @@ class _EncoderGraph(nn.Module):
         self.encoder = encoder
 
     def forward(self, image: Tensor) -> Tuple[Tensor, ...]:
-        """(n, 3, H, W) float32 0..255 -> the features in the order of `_feature_names`."""
+        """(n, 3, H, W) float32 standardised -> the features by their names' order."""
         return tuple(value.half() for value in self.encoder(image).values())
 
 
@@ -121,7 +122,7 @@ def _torch_logits(
     network: FieldNetwork, image: np.ndarray, inputs: Dict[str, np.ndarray], corners: np.ndarray
 ) -> np.ndarray:
     """The network's own logits, with its own crops, for the prompts of `inputs`."""
-    picture = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+    picture = _shown(image)
     tensors = {name: torch.from_numpy(values) for name, values in inputs.items()}
     which = torch.zeros(len(corners), dtype=torch.int64)
     crops = crop(network.encoder(picture), which, tensors["level"], torch.from_numpy(corners))
@@ -129,8 +130,14 @@ def _torch_logits(
     return network.decoder(crops, clicks).logits.numpy()
 
 
+def _shown(image: np.ndarray) -> Tensor:
+    """(H, W, 3) uint8 -> (1, 3, H, W) float32 standardised."""
+    seen = standardised(image, own_colours(image))
+    return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)[None]))
+
+
 def _traced_encoder(network: FieldNetwork) -> Traced:
-    image = torch.rand(1, 3, 96, 64) * 255
+    image = torch.randn(1, 3, 96, 64)
     names = tuple(network.encoder(image))
     axes = {name: {0: "n", 2: f"rows_{name}", 3: f"columns_{name}"} for name in names}
     axes["image"] = {0: "n", 2: "rows", 3: "columns"}
@@ -139,7 +146,7 @@ def _traced_encoder(network: FieldNetwork) -> Traced:
 
 def _traced_decoder(network: FieldNetwork) -> Traced:
     image, prompts = example()
-    maps = network.encoder(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+    maps = network.encoder(_shown(image))
     halves = {name: value[0].half().numpy() for name, value in maps.items()}
     pairs = [(prompt, decode) for prompt in prompts for decode in decodes(image.shape[:2], prompt)]
     inputs = decoder_inputs(halves, pairs)

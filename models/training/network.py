@@ -87,15 +87,8 @@ def double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def standardise(image: Tensor) -> Tensor:
-    """Each band of each picture to mean 0 and deviation 1, so that brightness does not matter."""
-    mean = image.mean((2, 3), keepdim=True)
-    deviation = ((image - mean) ** 2).mean((2, 3), keepdim=True).sqrt()
-    return ((image - mean) / (deviation + 4.0)).clamp(-4, 4)
-
-
 class Encoder(nn.Module):
-    """(n, 3, H, W) float 0..255, H and W multiples of 32, to features at all levels."""
+    """(n, 3, H, W) float standardised, H and W multiples of 32, to features at all levels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -120,7 +113,7 @@ class Encoder(nn.Module):
         self.boundary = nn.Conv2d(32, 1, 1)
 
     def pyramid(self, image: Tensor) -> Tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Features at strides 2, 4, 8, 16 of a standardised picture."""
+        """Features at strides 2, 4, 8, 16."""
         down2 = self.down2(self.stem(functional.pixel_unshuffle(image, 2)))
         down4 = self.down4(down2)
         down8 = self.down8(down4)
@@ -134,7 +127,6 @@ class Encoder(nn.Module):
 
     def forward(self, image: Tensor) -> Dict[str, Tensor]:
         """Names to features: context2..context16, detail2..detail16 and boundary (logits)."""
-        image = standardise(image)
         features = self.pyramid(image)
         finer = (image, *features[:-1])
         named: Dict[str, Tensor] = {}

@@ -12,6 +12,7 @@ from furrow.core.fields.delineation.options import DelineationOptions
 from furrow.core.fields.delineation.refinement import RefinementOptions
 from furrow.core.fields.delineation.tiling import Lattice, Tile
 from furrow.core.imagery.grid import Grid
+from furrow.core.imagery.local_colours import LocalColours
 from furrow.core.imagery.scene_images import SceneImage
 from furrow.core.places import Places
 from furrow.core.plain_data import from_plain, to_plain
@@ -23,7 +24,8 @@ def through_json(value: object) -> object:
 
 
 def test_a_scene_comes_back_as_it_was() -> None:
-    image = SceneImage("/a/b.tif", (4, 3, 2), ((0.1, 2 / 3), (1.0, 9.0), (0.0, 1e-17)))
+    colours = LocalColours(1, 1, (0.1, 2.0, 3.0, 4.0, 5.0, 6.25))
+    image = SceneImage("/a/b.tif", (4, 3, 2), ((0.1, 2 / 3), (1.0, 9.0), (0.0, 1e-17)), colours)
     model = ModelChoice("classical", None, Places.under(Path("/tmp/x")))
     grid = Grid(10, 20, (0.1, 1.0, 0.0, 0.3, 0.0, -1.0), "WKT")
     for refinement in (None, RefinementOptions(), RefinementOptions.reference()):

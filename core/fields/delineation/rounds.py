@@ -38,6 +38,7 @@ def delineate_tile(
     options: DelineationOptions = _DEFAULT,
     monitor: Monitor = SILENT,
     enlarger: Optional[Enlarger] = None,
+    colours: Optional[Sequence[Optional[np.ndarray]]] = None,
 ) -> TileFields:
     """The fields of one tile.
 
@@ -45,6 +46,8 @@ def delineate_tile(
     :param valid: (H, W) bool: pixels with data that are to be looked at.
     :param enlarger: what the engine is shown is enlarged by it; fields lie on the images' own
         pixels all the same. None: as the options say.
+    :param colours: what is around each pixel of each image, where the tile is a window of a larger
+        scene; see `look`.
     :raises ValueError: no image, or the shapes differ.
     :raises Cancelled: within a second, also while the engine works.
     """
@@ -53,7 +56,7 @@ def delineate_tile(
         nothing = np.zeros(valid.shape, np.float32)
         return TileFields((), (), int(valid.sum()), valid.copy(), nothing)
     monitor.check()
-    sight = look(images, valid, segmenter, options.zoom, monitor, enlarger)
+    sight = look(images, valid, segmenter, options.zoom, monitor, enlarger, colours)
     monitor.progress(_LOOK_SHARE)
     return _rounds(sight, valid, options, monitor.part(_LOOK_SHARE, 1))
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...monitor import Monitor, watched
-from ..segmenter import Embedding, Prompts, Segmenter, known_edges
+from ..segmenter import Embedding, Prompts, Segmenter, encoded, known_edges
 from .enlarging import Enlarger, enlarged, enlarged_in_parts
 from .pieces import FieldPiece
 
@@ -112,16 +112,20 @@ def look(
     zoom: Optional[int],
     monitor: Monitor,
     enlarger: Optional[Enlarger] = None,
+    colours: Optional[Sequence[Optional[np.ndarray]]] = None,
 ) -> Sight:
     """Encode a tile.
 
     :param images: (H, W, 3) uint8 each, never changed.
+    :param colours: for each image (H, W, 6) float32, what is around each pixel, or None; as
+        `LocalColours` gives it.
     :param zoom: 1 or 2; None: 2 where fields are small and the engine knows edges.
     :param enlarger: enlarges the tile in any case, by its own factor in place of `zoom`.
     :raises ModelError: the enlarger cannot run here.
     :raises Cancelled:
     """
-    seen = [_encoded(image, segmenter, monitor) for image in images]
+    around = list(colours or [None] * len(images))
+    seen = [_encoded(*each, segmenter, monitor) for each in zip(images, around)]
     edges = [_edges(segmenter, each, image) for each, image in zip(seen, images)]
     fused = _fused(edges)
     knows = known_edges(segmenter, seen[0]) is not None
@@ -131,7 +135,8 @@ def look(
         zoom = 2 if knows and edge_share(fused, valid) > _CROWDED else 1
     if zoom > 1:
         views = [_view(image, zoom, enlarger, monitor) for image in images]
-        seen = [_encoded(view, segmenter, monitor) for view in views]
+        wider = [None if each is None else _repeated(each, zoom) for each in around]
+        seen = [_encoded(*each, segmenter, monitor) for each in zip(views, wider)]
         closer = [_edges(segmenter, each, view) for each, view in zip(seen, views)]
         edges += [_reduced(each, zoom) for each in closer]
         fused = _fused(edges)
@@ -173,8 +178,15 @@ def _view(
     return enlarged_in_parts(image, enlarger, monitor)
 
 
-def _encoded(image: np.ndarray, segmenter: Segmenter, monitor: Monitor) -> Embedding:
-    return watched(lambda: segmenter.encode(image), monitor)
+def _encoded(
+    image: np.ndarray, colours: Optional[np.ndarray], segmenter: Segmenter, monitor: Monitor
+) -> Embedding:
+    return watched(partial(encoded, segmenter, image, colours), monitor)
+
+
+def _repeated(values: np.ndarray, zoom: int) -> np.ndarray:
+    """(H, W, k) -> (zoom H, zoom W, k)."""
+    return values.repeat(zoom, axis=0).repeat(zoom, axis=1)
 
 
 def _edges(segmenter: Segmenter, embedding: Embedding, image: np.ndarray) -> np.ndarray:

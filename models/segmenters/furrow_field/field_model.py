@@ -26,13 +26,14 @@ from .offers import MASKS_PER_PROMPT, corrected_whole, offered, put_first
 from .ranking import Ranker, features
 from .region_rivals import region_answers, region_data
 from .selection import frame_overlap, sample_points, similarity
+from .standardising import own_colours, standardised
 
 MODEL_ID, FAST_ID = "furrow-field", "furrow-field-fast"
 ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
 RANKER_FILE = f"{MODEL_ID}-ranker.npz"
 WEIGHTS = Path(__file__).resolve().parents[2] / "weights"
 """Where the files are that ship with Furrow."""
-EMBEDDING_VERSION = 1
+EMBEDDING_VERSION = 2
 """To be raised with every change of what `encode` gives for the same image and files: embeddings
 that users keep on disk are then made again. Regions have the classical engine's number."""
 _MULTIPLE, _LEAST_SIDE = 32, 64
@@ -68,19 +69,27 @@ class FieldModelSegmenter:
         :param image: (H, W, 3) uint8, never changed.
         """
         check_picture(image)
-        data = self._features(image)
+        return self.encode_among(image, own_colours(image))
+
+    def encode_among(self, image: np.ndarray, colours: np.ndarray) -> Embedding:
+        """Features of a window of a larger image; see `LocalSegmenter.encode_among`."""
+        check_picture(image)
+        data = self._features(standardised(image, colours))
         data["edges"] = chance(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
         if self._regions is not None:
             data.update(region_data(self._regions, image), image=image.copy())
         return Embedding(self.id, image.shape[:2], data)
 
     def _features(self, image: np.ndarray) -> Dict[str, np.ndarray]:
-        """Names of the encoder's outputs to (channels, rows, columns) float16."""
+        """Names of the encoder's outputs to (channels, rows, columns) float16.
+
+        :param image: (H, W, 3) float32, standardised.
+        """
         height, width = image.shape[:2]
         grown = ((0, _missing(height)), (0, _missing(width)), (0, 0))
         padded = np.pad(image, grown, mode="symmetric").transpose(2, 0, 1)[None]
         names = [output.name for output in self._encoder.get_outputs()]
-        maps = self._encoder.run(names, {"image": padded.astype(np.float32)})
+        maps = self._encoder.run(names, {"image": np.ascontiguousarray(padded)})
         return {
             name: _cut(values[0], (height, width), padded.shape[2])
             for name, values in zip(names, maps)
@@ -151,7 +160,8 @@ class FieldModelSegmenter:
             return levels, answers
         view = view_around(embedding.shape, prompt)
         closer = close_decodes(embedding.shape, view, prompt)
-        maps = self._features(enlarged(embedding.data["image"], view))
+        shown = enlarged(embedding.data["image"], view)
+        maps = self._features(standardised(shown, own_colours(shown)))
         more = self._decode(maps, [(prompt, level) for level in closer])
         return [*levels, *closer], _joined(answers, more)
 

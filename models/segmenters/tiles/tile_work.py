@@ -22,7 +22,7 @@ from ....core.fields.delineation.scene import TileJob
 from ....core.fields.delineation.sight import look
 from ....core.fields.delineation.tile_records import TileRecord, empty_record, record_of
 from ....core.fields.delineation.tiling import Tile
-from ....core.fields.segmenter import Embedding, Masks, Prompts, Segmenter, known_edges
+from ....core.fields.segmenter import Embedding, Masks, Prompts, Segmenter, encoded, known_edges
 from ....core.imagery.grid import Grid, Window
 from ....core.imagery.scene_images import SceneImage, read_mask, read_shown
 from ....core.monitor import SILENT, Monitor
@@ -84,10 +84,11 @@ def scene_zoom(scene: SceneWork, monitor: Monitor = SILENT) -> Optional[int]:
     for window in _samples(scene.grid):
         monitor.check()
         whole = Tile(0, 0, window, window, window)
-        images, valid = _read(scene, TileJob(whole))
-        if valid.any():
+        seen = _read(scene, TileJob(whole))
+        if seen.valid.any():
             engine = open_model(scene.model)
-            votes.append(look(images, valid, engine, None, monitor).zoom)
+            shown = look(seen.images, seen.valid, engine, None, monitor, colours=seen.colours)
+            votes.append(shown.zoom)
     return sorted(votes)[len(votes) // 2] if votes else None
 
 
@@ -107,7 +108,8 @@ def work_on_tile(scene: SceneWork, job: TileJob, monitor: Monitor = SILENT) -> T
     :raises Cancelled:
     """
     began = time.perf_counter()
-    images, valid = _read(scene, job)
+    seen = _read(scene, job)
+    images, valid = seen.images, seen.valid
     reading = time.perf_counter() - began
     if not valid[job.tile.area_in_window][job.tile.core_in_area].any():
         return empty_record(job.tile)
@@ -115,7 +117,7 @@ def work_on_tile(scene: SceneWork, job: TileJob, monitor: Monitor = SILENT) -> T
     opened = open_scene_enlarger(scene)
     enlarger = None if opened is None else TimedEnlarger(opened)
     first = monitor if scene.refinement is None else monitor.part(0, _FIRST_LOOK)
-    found = delineate_tile(images, valid, engine, scene.options, first, enlarger)
+    found = delineate_tile(images, valid, engine, scene.options, first, enlarger, seen.colours)
     if scene.refinement is not None:
         again = monitor.part(_FIRST_LOOK, 1)
         found = refined_pieces(found, images, valid, engine, scene.refinement, again)
@@ -138,8 +140,12 @@ class TimedSegmenter:
 
     def encode(self, image: np.ndarray) -> Embedding:
         """See `Segmenter.encode`."""
+        return self.encode_among(image, None)
+
+    def encode_among(self, image: np.ndarray, colours: Optional[np.ndarray]) -> Embedding:
+        """See `LocalSegmenter.encode_among`; None: nothing is known of what is around."""
         began = time.perf_counter()
-        embedding = self._segmenter.encode(image)
+        embedding = encoded(self._segmenter, image, colours)
         self.encoding += time.perf_counter() - began
         return embedding
 
@@ -172,14 +178,27 @@ class TimedEnlarger:
         return large
 
 
-def _read(scene: SceneWork, job: TileJob) -> Tuple[List[np.ndarray], np.ndarray]:
-    """The images of a tile's window, and which pixels are to be looked at."""
+@dataclass(frozen=True)
+class _Shown:
+    """What a tile shows."""
+
+    images: List[np.ndarray]
+    """(h, w, 3) uint8, one a date; none where no pixel is to be looked at."""
+    colours: List[Optional[np.ndarray]]
+    """What is around each of their pixels, (h, w, 6) float32."""
+    valid: np.ndarray
+    """(h, w) bool: pixels that are to be looked at."""
+
+
+def _read(scene: SceneWork, job: TileJob) -> _Shown:
+    """The images of a tile's window."""
     window = job.tile.window
     valid = np.zeros((window.height, window.width), bool)
     valid[job.tile.area_in_window] = job.mask()
     if scene.cropland is not None and valid.any():
         valid &= read_mask(scene.cropland, window, scene.grid)
     images: List[np.ndarray] = []
+    colours: List[Optional[np.ndarray]] = []
     for image in scene.images if valid.any() else ():
         # The first one has the scene's own grid.
         picture, data = read_shown(image, window, scene.grid if images else None)
@@ -189,7 +208,8 @@ def _read(scene: SceneWork, job: TileJob) -> Tuple[List[np.ndarray], np.ndarray]
         else:
             valid &= data
         images.append(picture)
-    return images, valid
+        colours.append(None if image.colours is None else image.colours.within(window))
+    return _Shown(images, colours, valid)
 
 
 def open_model(choice: ModelChoice) -> Segmenter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from furrow.core.errors import ParameterError
 from furrow.core.imagery.composite import stretch
 from furrow.core.imagery.grid import Grid, Window
+from furrow.core.imagery.raster_gdal import describe
 from furrow.core.imagery.scene_images import (
     measured_image,
     read_mask,
@@ -74,3 +76,16 @@ def test_a_mask_may_have_another_grid(tmp_path: Path) -> None:
     finer = Grid(160, 120, (x, 5.0, 0.0, y, 0.0, -5.0), wkt(UTM32))
     found = read_mask(str(path), Window(10, 30, 20, 100), finer)
     assert found.any(axis=0).nonzero()[0].tolist() == list(range(10, 30))
+
+
+def test_local_colours_are_those_of_what_is_shown(tmp_path: Path) -> None:
+    path, _ = land(tmp_path / "a.tif")
+    grid = describe(str(path)).grid
+    assert measured_image(str(path), (1, 2, 3)).colours is None
+    elsewhere = replace(grid, width=grid.width - 1)
+    assert measured_image(str(path), (1, 2, 3), elsewhere).colours is None
+    image = measured_image(str(path), (1, 2, 3), grid)
+    picture, valid = read_shown(image, grid.whole)
+    around = image.colours.within(grid.whole)
+    assert around[30, 40, :3] == pytest.approx(picture[valid].mean(axis=0), abs=0.01)
+    assert around[30, 40, 3:] == pytest.approx(picture[valid].std(axis=0), abs=0.01)

@@ -23,7 +23,7 @@ def network() -> trained.FieldNetwork:
     torch.manual_seed(0)
     made = trained.FieldNetwork()
     with torch.no_grad():
-        made.encoder(torch.rand(2, 3, 64, 64) * 255)
+        made.encoder(torch.randn(2, 3, 64, 64))
     return made
 
 

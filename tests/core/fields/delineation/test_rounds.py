@@ -185,6 +185,33 @@ def test_edges_of_all_dates_count() -> None:
     assert sight.edges[24, 10] > 0.4 and sight.edges[10, 24] > 0.4 and sight.edges[10, 10] < 0.1
 
 
+class ColourMindingSegmenter(EdgeKnowingSegmenter):
+    """The same, and it remembers the colours around what it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.around: list = []
+
+    def encode_among(self, image: np.ndarray, colours: np.ndarray) -> Embedding:
+        assert colours.shape == (*image.shape[:2], 6)
+        self.around.append(float(colours.mean()))
+        return self.encode(image)
+
+
+@pytest.mark.parametrize(("zoom", "expected"), [(1, [1.0, 2.0]), (2, [1.0, 2.0, 1.0, 2.0])])
+def test_engines_are_told_the_colours_around_each_date(zoom: int, expected: list) -> None:
+    image, labels = checkerboard()
+    valid = np.ones(labels.shape, bool)
+    colours = [np.full((*labels.shape, 6), value, np.float32) for value in (1.0, 2.0)]
+    engine = ColourMindingSegmenter()
+    look([image, image], valid, engine, zoom, SILENT, colours=colours)
+    assert engine.around == expected
+    nothing = ColourMindingSegmenter()
+    look([image], valid, nothing, 1, SILENT, colours=[None])
+    assert nothing.around == [] and nothing.encoded == 1
+    look([image], valid, EdgeKnowingSegmenter(), 1, SILENT, colours=colours[:1])
+
+
 def test_few_prompts_a_field() -> None:
     image, labels = checkerboard()
     fields = found(image)

@@ -77,7 +77,7 @@ def test_most_samples_say_the_enlargement(
     scene: SceneWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     votes = iter((2, 1, 2, 2, 1))
-    monkeypatch.setattr(tile_work, "look", lambda *_: Seen(next(votes)))
+    monkeypatch.setattr(tile_work, "look", lambda *_, **__: Seen(next(votes)))
     monkeypatch.setattr(tile_work, "_LARGE", 100)
     monkeypatch.setattr(tile_work, "_SAMPLE", 300)
     assert scene_zoom(scene) == 2
@@ -85,10 +85,36 @@ def test_most_samples_say_the_enlargement(
     assert scene_zoom(told) == 1
 
 
+class MindingColours(ClassicalSegmenter):
+    """An engine that remembers what it was told of the colours around."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.around: list[np.ndarray] = []
+
+    def encode_among(self, image: np.ndarray, colours: np.ndarray) -> Embedding:
+        self.around.append(colours)
+        return self.encode(image)
+
+
+def test_a_tile_is_shown_among_the_colours_of_the_scene(
+    scene: SceneWork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = MindingColours()
+    monkeypatch.setattr(tile_work, "open_model", lambda *_: engine)
+    tile = Lattice((SIDE, SIDE), 96, 48).tiles[0]
+    work_on_tile(scene, TileJob(tile))
+    assert engine.around == []
+    image = measured_image(scene.images[0].path, (1, 2, 3), scene.grid)
+    work_on_tile(replace(scene, images=(image,)), TileJob(tile))
+    assert np.array_equal(engine.around[0], image.colours.within(tile.window))
+
+
 def test_the_enlargement_is_open_where_samples_have_no_data(
     scene: SceneWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tile_work, "_read", lambda *_: ([], np.zeros((3, 3), bool)))
+    nothing = tile_work._Shown([], [], np.zeros((3, 3), bool))
+    monkeypatch.setattr(tile_work, "_read", lambda *_: nothing)
     assert scene_zoom(scene) is None
 
 
