@@ -47,6 +47,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
         super().__init__()
         self.given: Dict[str, Any] = {}
         """The parameters of this run as texts and numbers, as `qgis_process` takes them."""
+        self._full_name = ""
 
     def createInstance(self) -> QgsProcessingAlgorithm:
         return type(self)()
@@ -128,6 +129,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
         feedback: QgsProcessingFeedback,
     ) -> bool:
         self.given = plain_parameters(parameters, context)  # here, in the project's own thread
+        self._full_name = self.id()  # the provider is gone when the plugin is unloaded meanwhile
         return True
 
     def processAlgorithm(
@@ -196,7 +198,7 @@ class FurrowAlgorithm(QgsProcessingAlgorithm):
         """
         used = versions()
         record = RunRecord(
-            algorithm=self.id(),
+            algorithm=self._full_name,
             furrow_version=used["furrow"],
             parameters=self.given,
             versions=used,

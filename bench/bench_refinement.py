@@ -39,7 +39,7 @@ from furrow.core.fields.delineation.pieces import (  # noqa: E402
     FieldPiece,
     TileFields,
     label_raster,
-    piece_of,
+    trimmed,
 )
 from furrow.core.fields.delineation.refinement import RefinementOptions, refined_pieces  # noqa: E402
 from furrow.core.fields.delineation.rounds import delineate_tile  # noqa: E402
@@ -173,7 +173,7 @@ def merged(picture: Picture, turn: int) -> Tuple[List[FieldPiece], List[Tuple[in
     used = {number for pair in pairs for number in pair}
     whole = [closed(np.isin(numbered, pair)) for pair in pairs]
     alone = [numbered == k for k in range(1, len(picture.masks) + 1) if k not in used]
-    pieces = [piece_of(mask, np.nan, 1.0, 1) for mask in [*whole, *alone] if mask.any()]
+    pieces = [trimmed(mask, np.nan, 1.0, 1) for mask in [*whole, *alone] if mask.any()]
     return pieces, pairs
 
 

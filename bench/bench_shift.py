@@ -69,7 +69,8 @@ def main() -> None:
 
 
 def scene_of(path: str, model: str) -> SceneWork:
-    image, grid = measured_image(path, (1, 2, 3)), describe(path).grid
+    grid = describe(path).grid
+    image = measured_image(path, (1, 2, 3), grid)
     choice = ModelChoice(model, None, Places.under(Path(tempfile.gettempdir()) / "furrow"))
     options = DelineationOptions()
     scene = SceneWork((image,), grid, None, options, RefinementOptions(), choice)

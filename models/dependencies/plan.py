@@ -44,8 +44,6 @@ class Plan:
     """Bytes that have to be free to begin with."""
     requirements: Tuple[Requirement, ...] = ()
     """Versions and hashes of all packages."""
-    brings_cuda: bool = False
-    """Whether the greater part is for graphics cards of NVIDIA."""
     without_cuda: bool = False
     """Whether PyTorch comes from its own index, as a build for the processor only."""
 
@@ -111,6 +109,5 @@ def worker_plan(
         # What was downloaded is there twice while it is installed.
         2 * download + unpacked,
         requirements,
-        brings_cuda=len(requirements) > len(without(requirements, CUDA)),
         without_cuda=without_cuda,
     )

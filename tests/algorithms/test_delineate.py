@@ -14,7 +14,7 @@ from osgeo import gdal
 from scipy import ndimage
 
 from furrow.core.fields.delineation import scene as scene_delineation
-from furrow.core.fields.delineation.pieces import RoundCount, TileFields, piece_of
+from furrow.core.fields.delineation.pieces import RoundCount, TileFields, trimmed
 from furrow.core.fields.delineation.tile_records import TileFolder
 from furrow.core.report.run_record import read
 from furrow.models.segmenters.tiles import tile_work
@@ -75,7 +75,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def bright(images: Any, valid: np.ndarray, *_: Any) -> TileFields:
         looks.append(len(images))
         labels, count = ndimage.label((images[0].max(axis=2) > 20) & valid)
-        pieces = tuple(piece_of(labels == k, 0.9, 0.8, 1) for k in range(1, count + 1))
+        pieces = tuple(trimmed(labels == k, 0.9, 0.8, 1) for k in range(1, count + 1))
         done = RoundCount(1, count, count, int((labels > 0).sum()), int((valid & ~labels).sum()))
         edges = (labels == 0).astype(np.float32)
         return TileFields(pieces, (done,), int(valid.sum()), valid & (labels == 0), edges)

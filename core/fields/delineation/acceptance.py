@@ -10,8 +10,8 @@ from scipy import ndimage
 
 from .edge_regions import EdgeRegions
 from .options import DelineationOptions
-from .pieces import FieldPiece
-from .sight import Place, trimmed
+from .pieces import FieldPiece, trimmed
+from .sight import Place
 
 _RAW_MASK = 0.7
 """Factor on the worth of a mask beside that of a region, which ends where edges are: a region is
@@ -186,7 +186,7 @@ class Acceptance:
     def _drawn(self, node: int, number: int) -> Optional[FieldPiece]:
         top, left, mask = self._regions.draw(node)
         valid = self._valid[top : top + mask.shape[0], left : left + mask.shape[1]]
-        return trimmed(mask & valid, top, left, float(self.support.score[node]), 1.0, number)
+        return trimmed(mask & valid, float(self.support.score[node]), 1.0, number, top, left)
 
     def _free(self, piece: FieldPiece) -> np.ndarray:
         """(h, w) bool: what of a piece no field has yet."""
@@ -209,7 +209,7 @@ class Acceptance:
         sizes[0] = 0
         least = max(self._options.least_pixels, _FRAGMENT * piece.pixels)
         for label in np.flatnonzero(sizes >= least):
-            part = trimmed(labels == label, piece.row, piece.col, piece.score, stable, piece.round)
+            part = trimmed(labels == label, piece.score, stable, piece.round, piece.row, piece.col)
             if part is not None:
                 self.done[part.frame] |= part.mask
                 yield part

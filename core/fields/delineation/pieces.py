@@ -7,7 +7,7 @@ thousand fields costs no more memory than the tile itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Optional, Tuple
 
 import numpy as np
 
@@ -80,11 +80,18 @@ def label_raster(pieces: Tuple[FieldPiece, ...], shape: Tuple[int, int]) -> np.n
     return labels
 
 
-def piece_of(mask: np.ndarray, score: float, stability: float, found_in: int) -> FieldPiece:
-    """A piece from a mask of the whole tile.
+def trimmed(
+    mask: np.ndarray, score: float, stability: float, number: int, row: int = 0, col: int = 0
+) -> Optional[FieldPiece]:
+    """A piece without empty rows and columns around it; None where all are empty.
 
-    :param mask: (H, W) bool with at least one pixel.
+    :param mask: (h, w) bool.
+    :param number: of the round that found it.
+    :param row: of the mask's upper left pixel in the tile.
+    :param col: likewise.
     """
     rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not rows.size:
+        return None
     tight = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy()
-    return FieldPiece(tight, int(rows[0]), int(cols[0]), score, stability, found_in)
+    return FieldPiece(tight, row + int(rows[0]), col + int(cols[0]), score, stability, number)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from ...monitor import Monitor, watched
 from ..segmenter import Embedding, Prompts, Segmenter, encoded, known_edges
 from .enlarging import Enlarger, enlarged, enlarged_in_parts
-from .pieces import FieldPiece
+from .pieces import FieldPiece, trimmed
 
 _BATCH = 8
 """Prompts that are asked together: few enough to stop soon, many enough to be quick."""
@@ -219,15 +219,4 @@ def _piece(
     part = mask[top * zoom : bottom * zoom, left * zoom : right * zoom]
     if zoom > 1:
         part = _reduced(part, zoom) >= 0.5
-    return trimmed(part & valid[top:bottom, left:right], int(top), int(left), score, 1.0, number)
-
-
-def trimmed(
-    mask: np.ndarray, row: int, col: int, score: float, stability: float, number: int
-) -> Optional[FieldPiece]:
-    """A piece without empty rows and columns around it; None where all are empty."""
-    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not rows.size:
-        return None
-    tight = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1].copy()
-    return FieldPiece(tight, row + int(rows[0]), col + int(cols[0]), score, stability, number)
+    return trimmed(part & valid[top:bottom, left:right], score, 1.0, number, int(top), int(left))

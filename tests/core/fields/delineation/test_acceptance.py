@@ -10,7 +10,7 @@ from scipy import ndimage
 from furrow.core.fields.delineation.acceptance import Acceptance, agreement, overlap
 from furrow.core.fields.delineation.edge_regions import edge_regions
 from furrow.core.fields.delineation.options import DelineationOptions
-from furrow.core.fields.delineation.pieces import label_raster, piece_of
+from furrow.core.fields.delineation.pieces import label_raster, trimmed
 
 SHAPE = (24, 30)
 WHITE = 255
@@ -56,7 +56,7 @@ def test_the_overlap_filter_equals_a_share_of_white_paint(seed: int, limit: floa
     acceptance.done[:, :6] = random.random((SHAPE[0], 6)) < 0.5
     done = acceptance.done.copy()
     # The surest comes first, so scores say in which order masks are taken.
-    answers = [((0, 0), [piece_of(m, 1 - k / 20, 1.0, 1)]) for k, m in enumerate(masks)]
+    answers = [((0, 0), [trimmed(m, 1 - k / 20, 1.0, 1)]) for k, m in enumerate(masks)]
     taken = acceptance.take(answers, edges, 1)
     expected = painted_white(masks, done, limit, options.least_pixels)
     assert np.array_equal(label_raster(tuple(taken), SHAPE), expected)
@@ -69,14 +69,14 @@ def test_overlap_of_pieces_is_that_of_their_masks(seed: int) -> None:
     one, other = random_masks(np.random.default_rng(seed), 2)
     if not (one.any() and other.any()):
         return
-    pieces = [piece_of(mask, 1.0, 1.0, 1) for mask in (one, other)]
+    pieces = [trimmed(mask, 1.0, 1.0, 1) for mask in (one, other)]
     assert overlap(*pieces) == np.count_nonzero(one & other) / np.count_nonzero(one | other)
 
 
 def test_agreement_asks_the_other_places_within() -> None:
     mask, half = np.zeros(SHAPE, bool), np.zeros(SHAPE, bool)
     mask[2:12, 2:12], half[2:7, 2:12] = True, True
-    whole, part = piece_of(mask, 0.9, 1.0, 1), piece_of(half, 0.8, 1.0, 1)
+    whole, part = trimmed(mask, 0.9, 1.0, 1), trimmed(half, 0.8, 1.0, 1)
     own = ((5, 5), [whole])
     assert agreement(whole, [own]) == 1.0
     assert agreement(whole, [own, ((4, 4), [part]), ((20, 20), [whole])]) == 0.5
@@ -89,6 +89,6 @@ def test_a_region_takes_the_place_of_a_mask_that_nearly_follows_the_edges() -> N
     mask = np.zeros(SHAPE, bool)
     mask[1:-1, :14] = True
     acceptance = Acceptance(edge_regions(edges, valid), valid, DelineationOptions())
-    (field,) = acceptance.take([((10, 6), [piece_of(mask, 0.9, 1.0, 1)])], edges, 1)
+    (field,) = acceptance.take([((10, 6), [trimmed(mask, 0.9, 1.0, 1)])], edges, 1)
     assert field.mask.shape == (SHAPE[0], 15) and field.mask.all()
     assert 0.7 < field.score < 0.9 and 0.7 < field.stability < 1

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from furrow.core.fields.delineation.edge_regions import edge_regions
-from furrow.core.fields.delineation.pieces import piece_of
+from furrow.core.fields.delineation.pieces import trimmed
 from furrow.core.fields.delineation.seeds import grid_seeds, region_seeds, texture, what_is_left
 from furrow.core.fields.delineation.sight import Seed, edge_share, enlarged
 
@@ -29,7 +29,7 @@ def test_nodes_are_what_their_masks_say(seed: int, height: int, width: int) -> N
     regions = edge_regions(edges, valid)
     assert regions.size[-1] == valid.sum()
     assert (regions.parent == -1).sum() == 1 and regions.parent[-1] == -1
-    piece = piece_of(random.random((height, width)) < 0.5 + np.eye(height, width), 1, 1, 1)
+    piece = trimmed(random.random((height, width)) < 0.5 + np.eye(height, width), 1, 1, 1)
     shared = regions.shared(piece)
     whole = np.zeros((height, width), bool)
     whole[piece.row :, piece.col :][: piece.mask.shape[0], : piece.mask.shape[1]] = piece.mask

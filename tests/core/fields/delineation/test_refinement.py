@@ -9,7 +9,7 @@ import pytest
 
 from furrow.core.errors import Cancelled
 from furrow.core.fields.delineation.field_measures import field_measures, scene_median
-from furrow.core.fields.delineation.pieces import FieldPiece, TileFields, label_raster, piece_of
+from furrow.core.fields.delineation.pieces import FieldPiece, TileFields, label_raster, trimmed
 from furrow.core.fields.delineation.refinement import (
     RefinementOptions,
     children_of,
@@ -224,7 +224,7 @@ def scene() -> tuple[np.ndarray, TileFields]:
     masks[0][10:90, 20:100] = True
     masks[1][10:90, 110:160] = True
     masks[2][10:90, 165:210] = True
-    pieces = [piece_of(mask, 0.5 if k == 0 else 0.9, 0.8, k + 1) for k, mask in enumerate(masks)]
+    pieces = [trimmed(mask, 0.5 if k == 0 else 0.9, 0.8, k + 1) for k, mask in enumerate(masks)]
     return picture, tile_of(pieces, (100, 220))
 
 
@@ -339,7 +339,7 @@ def test_nothing_to_look_at(engine: ClassicalSegmenter) -> None:
     assert refined_pieces(none, [picture], valid, engine) == none
     tiny = np.zeros((80, 80), bool)
     tiny[40:44, 40:44] = True
-    one = tile_of([piece_of(tiny, 0.1, 0.1, 1)], (80, 80))
+    one = tile_of([trimmed(tiny, 0.1, 0.1, 1)], (80, 80))
     assert refined_pieces(one, [picture], valid, engine).pieces == one.pieces
 
 
