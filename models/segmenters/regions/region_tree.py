@@ -83,13 +83,20 @@ def _join(
     parent = list(range(count))
     size = [1] * count
     limit = [scale] * count
+    apart: List[Tuple[int, int]] = []
     for a, b, weight in zip(*edges):
-        a, b = _find(parent, a), _find(parent, b)
+        # As `_find` does: calls would take half of the time here.
+        while parent[a] != a:
+            parent[a] = a = parent[parent[a]]
+        while parent[b] != b:
+            parent[b] = b = parent[parent[b]]
         if weight <= limit[a] and weight <= limit[b]:
             parent[b] = a
             size[a] += size[b]
             limit[a] = weight + scale / size[a]
-    for a, b in zip(edges[0], edges[1]):
+        else:
+            apart.append((a, b))
+    for a, b in apart:
         a, b = _find(parent, a), _find(parent, b)
         if a != b and (size[a] < least or size[b] < least):
             parent[b] = a
