@@ -108,10 +108,10 @@ def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() ->
     "changes",
     [
         {"scores": (0.8, 0.2, 0.3)},
-        {"scores": (0.6, 0.05, 0.3)},
+        {"scores": (0.6, 0.04, 0.3)},
         {"areas": (500.0, 1400.0, 900.0)},
         {"region": (False, False, True)},
-        {"edges": ((0.6, 0.5, 0.1, 0.1, 0.2), WHOLE, PIECE)},
+        {"edges": ((0.6, 0.55, 0.1, 0.1, 0.2), WHOLE, PIECE)},
         {"edges": (PIECE, (0.9, 0.6, 0.0, 0.3, 0.8), PIECE)},
         {"edges": (PIECE, (0.9, 0.8, 0.2, 0.3, 0.8), PIECE)},
         {"edges": ((0.85, 0.4, 0.1, 0.1, 0.2), WHOLE, PIECE)},
