@@ -17,7 +17,7 @@ from ..odds import chance
 from ..onnx_pairs.onnx_session import open_session
 from ..regions.classical import ClassicalSegmenter
 from .candidates import Candidates
-from .close_look import SMALL, close_decodes, enlarged, view_around
+from .close_look import CLOSER_LOOKS, close_decodes, enlarged, view_around
 from .context_evidence import context_evidence
 from .edge_evidence import edge_evidence
 from .field_crops import FINE, GRID, LEVELS, Decode, anchor_within, decoder_inputs, decodes
@@ -155,15 +155,19 @@ class FieldModelSegmenter:
         embedding: Embedding,
         prompt: Prompts,
     ) -> Tuple[Sequence[Decode], Dict[str, np.ndarray]]:
-        """The answers for a prompt, and those of a closer look where the field seems small."""
-        if self._regions is None or _side_of_best(levels, answers) >= SMALL:
+        """The answers for a prompt, and those of closer looks where the field seems small."""
+        if self._regions is None:
             return levels, answers
-        view = view_around(embedding.shape, prompt)
-        closer = close_decodes(embedding.shape, view, prompt)
-        shown = enlarged(embedding.data["image"], view)
-        maps = self._features(standardised(shown, own_colours(shown)))
-        more = self._decode(maps, [(prompt, level) for level in closer])
-        return [*levels, *closer], _joined(answers, more)
+        side = _side_of_best(levels, answers)
+        for closer in CLOSER_LOOKS:
+            if side < closer.below:
+                view = view_around(embedding.shape, prompt, closer)
+                more = close_decodes(embedding.shape, view, prompt)
+                shown = enlarged(embedding.data["image"], view)
+                maps = self._features(standardised(shown, own_colours(shown)))
+                seen = self._decode(maps, [(prompt, level) for level in more])
+                levels, answers = [*levels, *more], _joined(answers, seen)
+        return levels, answers
 
     def _with_regions(
         self,

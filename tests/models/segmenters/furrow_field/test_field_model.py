@@ -164,7 +164,7 @@ def test_candidates_describe_themselves(engine, scene):
     assert len(found) == len(prompts)
     for one in found:
         count = len(one.decodes)
-        assert count in (9, 12, 15, 18) and one.logits.shape == (count, 64, 64)
+        assert count in range(9, 28, 3) and one.logits.shape == (count, 64, 64)
         for values in (one.scores, one.stride, one.area, one.missed, one.box_fit, one.traits):
             assert len(values) == count
         assert one.similarity.shape == (count, count)

@@ -94,7 +94,7 @@ PIECE, WHOLE = (0.6, 0.4, 0.1, 0.1, 0.2), (0.9, 0.8, 0.0, 0.3, 0.8)
 def whole_of(**changes: tuple) -> object:
     """A piece, the whole field, and another region."""
     values = {
-        "scores": (0.6, 0.2, 0.3), "areas": (500.0, 4000.0, 900.0), "region": (False, True, True),
+        "scores": (0.6, 0.2, 0.3), "areas": (400.0, 4000.0, 900.0), "region": (False, True, True),
         "edges": (PIECE, WHOLE, PIECE), **changes,
     }  # fmt: skip
     return outlined_whole(*(np.array(values[name]) for name in values))
@@ -107,11 +107,11 @@ def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() ->
 @pytest.mark.parametrize(
     "changes",
     [
-        {"scores": (0.8, 0.2, 0.3)},
-        {"scores": (0.6, 0.04, 0.3)},
-        {"areas": (500.0, 1400.0, 900.0)},
+        {"scores": (0.85, 0.2, 0.3)},
+        {"scores": (0.6, 0.07, 0.3)},
+        {"areas": (600.0, 4000.0, 900.0)},
         {"region": (False, False, True)},
-        {"edges": ((0.6, 0.55, 0.1, 0.1, 0.2), WHOLE, PIECE)},
+        {"edges": ((0.6, 0.7, 0.1, 0.1, 0.2), WHOLE, PIECE)},
         {"edges": (PIECE, (0.9, 0.6, 0.0, 0.3, 0.8), PIECE)},
         {"edges": (PIECE, (0.9, 0.8, 0.2, 0.3, 0.8), PIECE)},
         {"edges": ((0.85, 0.4, 0.1, 0.1, 0.2), WHOLE, PIECE)},
