@@ -8,7 +8,7 @@ no truth, coverage only. Demo: the generated scene of `make demo`, on its cleare
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Callable, List, Optional, Tuple
 
@@ -70,10 +70,8 @@ def denmark_right(data: Path) -> SceneSet:
 
 def _denmark_part(name: str, data: Path, wanted: Callable[[np.ndarray], bool]) -> SceneSet:
     picture = labelled_sets.denmark(data)
-    truth = np.zeros(picture.image.shape[:2], np.int32)
     parcels = [mask for mask in picture.masks if wanted(mask.any(axis=0).nonzero()[0])]
-    for number, mask in enumerate(parcels, 1):
-        truth[mask] = number
+    truth = replace(picture, masks=parcels).labels()
     return SceneSet(f"denmark, {name}", (Scene("denmark", (picture.image,), truth),))
 
 

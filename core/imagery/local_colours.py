@@ -55,13 +55,13 @@ def local_colours(
     :param shape: height and width of the image in pixels, at least those of the picture.
     """
     rows, columns = (_spans(size, part) for size, part in zip(shape, picture.shape))
-    whole = _figures(picture, valid)
     known: Dict[Tuple[Span, Span], Tuple[float, ...]] = {}
     for top, left in product(set(rows), set(columns)):
         part = slice(*top), slice(*left)
-        # Where nothing around a place is known, it is taken for the image as a whole.
-        known[top, left] = _figures(picture[part], valid[part]) or whole
-    values = [known[place] for place in product(rows, columns)]
+        known[top, left] = _figures(picture[part], valid[part])
+    # Where nothing around a place is known, it is taken for the image as a whole.
+    whole = () if all(known.values()) else _figures(picture, valid)
+    values = [known[place] or whole for place in product(rows, columns)]
     return LocalColours(len(rows), len(columns), tuple(chain.from_iterable(values)))
 
 

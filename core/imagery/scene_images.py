@@ -49,10 +49,7 @@ def measured_image(path: str, bands: Sequence[int], scene: Optional[Grid] = None
     raster = open_raster(path)
     try:
         grid = raster.info.grid
-        step = max(1, -(-max(grid.width, grid.height) // _SAMPLED_SIDE))
-        shape = -(-grid.height // step), -(-grid.width // step)
-        stored = raster.read(bands, grid.whole, shape=shape)
-        valid = _valid(raster, bands, stored)
+        stored, valid, _ = _sampled(raster, bands, _SAMPLED_SIDE)
     finally:
         raster.close()
     image = _with_ranges(SceneImage(path, tuple(bands), ()), stored, valid)
@@ -108,11 +105,7 @@ def read_overview(image: SceneImage, side: int) -> Tuple[np.ndarray, int]:
     """
     raster = open_raster(image.path)
     try:
-        grid = raster.info.grid
-        step = max(1, -(-max(grid.width, grid.height) // side))
-        shape = -(-grid.height // step), -(-grid.width // step)
-        stored = raster.read(image.bands, grid.whole, shape=shape)
-        valid = _valid(raster, image.bands, stored)
+        stored, valid, step = _sampled(raster, image.bands, side)
     finally:
         raster.close()
     return stretch(stored, valid, image.ranges), step
@@ -129,6 +122,18 @@ def read_mask(path: str, window: Window, onto: Grid) -> np.ndarray:
         return _valid(raster, [1], stored) & (stored[0] != 0)
     finally:
         raster.close()
+
+
+def _sampled(
+    raster: Raster, bands: Sequence[int], side: int
+) -> Tuple[np.ndarray, np.ndarray, int]:
+    """Every k-th row and column, at most `side` of each: (3, h, w) stored values, (h, w) bool where
+    there is data, and k."""
+    grid = raster.info.grid
+    step = max(1, -(-max(grid.width, grid.height) // side))
+    shape = -(-grid.height // step), -(-grid.width // step)
+    stored = raster.read(bands, grid.whole, shape=shape)
+    return stored, _valid(raster, bands, stored), step
 
 
 def _valid(raster: Raster, bands: Sequence[int], stored: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset
 
 from ..segmenters.furrow_field.field_crops import GRID, LEVELS
-from ..segmenters.furrow_field.standardising import own_colours, standardised
+from ..segmenters.furrow_field.standardising import standardised
 from .prompting import Question, levels_for, origin, questions, target
 from .sampling import RealPicture, Sample, augmented, boundaries
 from .scene_pool import ScenePool
@@ -104,7 +104,7 @@ def _assembled(
     decodes.sort()
     rows = [_decode(asked[number][1], level) for level, _, number in decodes]
     columns = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    shown = [standardised(sample.image, own_colours(sample.image)) for sample in samples]
+    shown = [standardised(sample.image) for sample in samples]
     images = np.stack(shown).transpose(0, 3, 1, 2)
     edges = np.stack([boundaries(sample.labels[1]) for sample in samples])
     known = np.stack([_edges_known(sample) for sample in samples])

@@ -26,7 +26,7 @@ from ..segmenters.furrow_field.field_model import (
     MODEL_ID,
     FieldModelSegmenter,
 )
-from ..segmenters.furrow_field.standardising import own_colours, standardised
+from ..segmenters.furrow_field.standardising import standardised
 from ..segmenters.onnx_pairs.onnx_session import open_session
 from ..worker.onnx_files import Traced, graph_of, halve
 from .network import Answers, Clicks, Crops, FieldNetwork, crop
@@ -132,7 +132,7 @@ def _torch_logits(
 
 def _shown(image: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 -> (1, 3, H, W) float32 standardised."""
-    seen = standardised(image, own_colours(image))
+    seen = standardised(image)
     return torch.from_numpy(np.ascontiguousarray(seen.transpose(2, 0, 1)[None]))
 
 

@@ -26,7 +26,7 @@ from .offers import MASKS_PER_PROMPT, corrected_whole, offered, put_first
 from .ranking import Ranker, features
 from .region_rivals import region_answers, region_data
 from .selection import frame_overlap, sample_points, similarity
-from .standardising import own_colours, standardised
+from .standardising import standardised
 
 MODEL_ID, FAST_ID = "furrow-field", "furrow-field-fast"
 ENCODER_FILE, DECODER_FILE = f"{MODEL_ID}-encoder.onnx", f"{MODEL_ID}-decoder.onnx"
@@ -68,11 +68,11 @@ class FieldModelSegmenter:
 
         :param image: (H, W, 3) uint8, never changed.
         """
-        check_picture(image)
-        return self.encode_among(image, own_colours(image))
+        return self.encode_among(image, None)
 
-    def encode_among(self, image: np.ndarray, colours: np.ndarray) -> Embedding:
-        """Features of a window of a larger image; see `LocalSegmenter.encode_among`."""
+    def encode_among(self, image: np.ndarray, colours: Optional[np.ndarray]) -> Embedding:
+        """Features of a window of a larger image; see `LocalSegmenter.encode_among`. None: nothing
+        larger is known."""
         check_picture(image)
         data = self._features(standardised(image, colours))
         data["edges"] = chance(data.pop("boundary")[0].astype(np.float32)).astype(np.float16)
@@ -164,7 +164,7 @@ class FieldModelSegmenter:
                 view = view_around(embedding.shape, prompt, closer)
                 more = close_decodes(embedding.shape, view, prompt)
                 shown = enlarged(embedding.data["image"], view)
-                maps = self._features(standardised(shown, own_colours(shown)))
+                maps = self._features(standardised(shown))
                 seen = self._decode(maps, [(prompt, level) for level in more])
                 levels, answers = [*levels, *more], _joined(answers, seen)
         return levels, answers

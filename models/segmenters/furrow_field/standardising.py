@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 
 from ....core.imagery.grid import Window
@@ -13,16 +15,19 @@ _MOST = 4.0
 """Deviations from the mean at which colours end."""
 
 
-def standardised(image: np.ndarray, colours: np.ndarray) -> np.ndarray:
+def standardised(image: np.ndarray, colours: Optional[np.ndarray] = None) -> np.ndarray:
     """A picture whose colours have mean 0 and deviation 1 around every pixel, nearly.
 
     :param image: (H, W, 3) of 0..255, never changed.
-    :param colours: means and deviations of the three colours, (H, W, 6) or what fits that.
+    :param colours: (H, W, 6) float32, means and deviations of the three colours; None: the
+        picture's own, where nothing larger is known.
     :return: (H, W, 3) float32, -4..4.
     """
+    if colours is None:
+        colours = own_colours(image)
     means, deviations = colours[..., :3], colours[..., 3:]
     beside = (image.astype(np.float32) - means) / (deviations + _LEAST)
-    return np.clip(beside, -_MOST, _MOST).astype(np.float32)
+    return np.clip(beside, -_MOST, _MOST)
 
 
 def own_colours(image: np.ndarray) -> np.ndarray:
