@@ -18,16 +18,28 @@ Frame = Tuple[slice, slice]
 def field_mask(
     logits: np.ndarray, decode: Decode, shape: Tuple[int, int], prompt: Prompts
 ) -> Tuple[np.ndarray, bool]:
-    """The field of a prompt in full resolution: one piece per foreground point, holes filled.
+    """The field of a prompt in full resolution; see `whole_field`.
 
     :param logits: (FINE, FINE) float32.
+    :param shape: height and width of the image in pixels.
+    """
+    values, frame = upsampled(logits, decode, shape)
+    return whole_field(values > 0, frame, shape, prompt)
+
+
+def whole_field(
+    mask: np.ndarray, frame: Frame, shape: Tuple[int, int], prompt: Prompts
+) -> Tuple[np.ndarray, bool]:
+    """The field of a prompt: one piece of a mask per foreground point, holes filled.
+
+    :param mask: (h, w) bool, what lies within the frame.
     :param shape: height and width of the image in pixels.
     :return: (H, W) bool, and whether it holds the prompt's anchor. A box without foreground
         points gets its largest piece; so does no one else: without the anchor, the piece nearest
         to it is taken.
     """
     image = np.zeros(shape, dtype=bool)
-    mask, (rows, columns) = upsampled(logits, decode, shape)
+    rows, columns = frame
     if not mask.any():
         return image, False
     corner = np.array([columns.start, rows.start], dtype=np.float64)
@@ -44,11 +56,11 @@ def field_mask(
 def upsampled(
     logits: np.ndarray, decode: Decode, shape: Tuple[int, int]
 ) -> Tuple[np.ndarray, Frame]:
-    """A mask in pixels, within the frame around it.
+    """A mask's logits in pixels, within the frame around what is positive.
 
     :param logits: (FINE, FINE) float32; cells beyond the image are not looked at.
     :param shape: height and width of the image in pixels.
-    :return: (h, w) bool and its rows and columns in the image; both empty for an empty mask.
+    :return: (h, w) float32 and its rows and columns in the image; both empty for an empty mask.
     """
     known = decode.known(shape)
     positive = logits[known] > 0
@@ -56,12 +68,12 @@ def upsampled(
     for axis, part in enumerate(known):
         places = np.flatnonzero(positive.any(axis=1 - axis))
         if not places.size:
-            return np.zeros((0, 0), dtype=bool), (slice(0, 0), slice(0, 0))
+            return np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0))
         # A mask ends less than half a cell beyond its cells: half way to the neighbour's centre.
         near = slice(part.start + max(int(places[0]) - 1, 0), part.start + int(places[-1]) + 2)
         axes.append(_interpolation(near, part, decode.offset[1 - axis], decode.step, shape[axis]))
     (down, rows), (across, columns) = axes
-    return down @ logits[known] @ across.T > 0, (rows, columns)
+    return down @ logits[known] @ across.T, (rows, columns)
 
 
 def enlarged_map(values: np.ndarray, step: float, shape: Tuple[int, int]) -> np.ndarray:

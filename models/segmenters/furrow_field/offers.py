@@ -7,10 +7,11 @@ from typing import List, Optional, Tuple
 import numpy as np
 
 from ....core.fields.segmenter import Prompts
+from .blending import blended
 from .candidates import Candidates
 from .corrections import corrected
-from .field_masks import field_mask
-from .selection import obeyed, outlined_whole, pick, pick_with_regions
+from .field_masks import field_mask, whole_field
+from .selection import obeyed, outlined_whole, pick, pick_varied
 
 MASKS_PER_PROMPT = 3
 _AHEAD = 0.01
@@ -25,7 +26,7 @@ Offer = Tuple[np.ndarray, np.ndarray]
 def offered(
     candidates: Candidates, expected: np.ndarray, shape: Tuple[int, int], prompt: Prompts
 ) -> Offer:
-    """Three masks for a prompt.
+    """Three masks for a prompt; what those nearly as good say changes the rim of the best.
 
     :param expected: (m,) float 0..1, the IoU with the wanted field that each may have.
     :param shape: height and width of the image in pixels.
@@ -37,7 +38,12 @@ def offered(
     masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
     final = np.zeros(MASKS_PER_PROMPT)
     for place, k in enumerate(_picked(candidates, scores, prompt)):
-        masks[place], held = field_mask(candidates.logits[k], candidates.decodes[k], shape, prompt)
+        if place == 0 and whole is None and scores[k] > 0:
+            masks[place], held = whole_field(*blended(candidates, scores, shape), shape, prompt)
+        else:
+            masks[place], held = field_mask(
+                candidates.logits[k], candidates.decodes[k], shape, prompt
+            )
         final[place] = scores[k] * (1 if held else _NOT_HELD)
     areas = masks.sum(axis=(1, 2))
     return _fine_to_coarse(masks, np.where(areas > 0, final, 0))
@@ -97,4 +103,4 @@ def _picked(candidates: Candidates, scores: np.ndarray, prompt: Prompts) -> List
     if prompt.box is not None or len(prompt.points) > 1:
         return pick(scores, alike, MASKS_PER_PROMPT)
     areas, region = candidates.area, candidates.region
-    return pick_with_regions(scores, alike, areas, region, MASKS_PER_PROMPT)
+    return pick_varied(scores, alike, areas, region, MASKS_PER_PROMPT)

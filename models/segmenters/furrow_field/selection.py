@@ -97,25 +97,46 @@ def pick(scores: np.ndarray, alike: np.ndarray, count: int) -> List[int]:
     return picked + spare[: max(count - len(picked), 0)]
 
 
-def pick_with_regions(
+def pick_varied(
     scores: np.ndarray, alike: np.ndarray, areas: np.ndarray, region: np.ndarray, count: int
 ) -> List[int]:
-    """The best mask, and the largest regions that differ from it; then as `pick` does.
+    """The best mask, then those that most others are like and no picked one is, then a region.
 
-    Where a click says no more than where, masks of another kind are better alternatives than
-    what the same network likes second best: it is wrong about all of them in the same way.
+    Where a click says no more than where, several sizes are possible, and masks of the same size
+    stand for each other. The last is the largest region that differs from those before: of a large
+    field with strong patterns all that the network has may be pieces.
 
-    :param areas: (m,) pixels; empty masks are not picked for being regions.
+    :param scores: (m,) float 0..1.
+    :param alike: (m, m) IoU of every two masks.
+    :param areas: (m,) pixels; empty masks stand for nothing.
     :param region: (m,) bool: a region of the classical engine.
     :return: positions, the best first.
     """
-    picked = [int(np.argmax(scores))]
+    order = _covering(scores, alike, areas)
+    picked, spare = order[: count - 1], order[count - 1 :]
     for k in np.argsort(-areas, kind="stable").tolist():
         wanted = region[k] and areas[k] > 0 and len(picked) < count
         if wanted and all(alike[k, other] < SAME for other in picked):
             picked.append(k)
-    spare = [k for k in pick(scores, alike, len(scores)) if k not in picked]
-    return picked + spare[: count - len(picked)]
+    return picked + [k for k in spare if k not in picked][: count - len(picked)]
+
+
+def _covering(scores: np.ndarray, alike: np.ndarray, areas: np.ndarray) -> List[int]:
+    """All positions, the best first, then always the one that adds most to what is covered.
+
+    A mask is covered as far as one of those before is like it. Squared, because an IoU of .5 is
+    no half of a right answer.
+    """
+    shares = np.sqrt(np.clip(scores, 0, None)) * (areas > 0)
+    near = np.maximum(alike.astype(np.float64), np.eye(len(scores))) ** 2
+    order = [int(np.argmax(scores))]
+    covered = near[order[0]].copy()
+    while len(order) < len(scores):
+        gains = np.maximum(near - covered, 0) @ shares
+        gains[order] = -1
+        order.append(int(np.argmax(gains)))
+        covered = np.maximum(covered, near[order[-1]])
+    return order
 
 
 def outlined_whole(

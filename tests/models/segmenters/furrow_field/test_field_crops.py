@@ -97,9 +97,9 @@ def test_prompts_with_fewer_points_are_filled_up() -> None:
     assert inputs["boxes"][1].tolist() == [11.0, 9.0, 21.0, 24.0]
 
 
-def whole(mask: np.ndarray, frame: tuple, shape: tuple) -> np.ndarray:
+def whole(values: np.ndarray, frame: tuple, shape: tuple) -> np.ndarray:
     image = np.zeros(shape, bool)
-    image[frame] = mask
+    image[frame] = values > 0
     return image
 
 
@@ -128,7 +128,7 @@ def test_cells_beyond_the_image_are_not_looked_at() -> None:
     logits = np.full((FINE, FINE), 5.0, np.float32)
     decode = Decode(1, (-16, -16))
     logits[decode.known((20, 30))] = -5
-    assert not upsampled(logits, decode, (20, 30))[0].any()
+    assert not upsampled(logits, decode, (20, 30))[0].size
     logits = -logits
     assert whole(*upsampled(logits, decode, (20, 30)), (20, 30)).all()
 

@@ -12,7 +12,7 @@ from furrow.models.segmenters.furrow_field.selection import (
     obeyed,
     outlined_whole,
     pick,
-    pick_with_regions,
+    pick_varied,
     sample_points,
     similarity,
 )
@@ -74,17 +74,39 @@ def test_overlap_of_frames() -> None:
     assert frame_overlap(frames, np.array([0.0, 0, 10, 10])) == pytest.approx([1, 1 / 3, 0, 0])
 
 
-def test_regions_come_after_the_best_mask_the_largest_first() -> None:
-    scores = np.array([0.9, 0.8, 0.2, 0.1, 0.3])
-    areas = np.array([50.0, 60.0, 70.0, 90.0, 80.0])
-    region = np.array([False, False, True, True, True])
-    alike = np.eye(5)
-    assert pick_with_regions(scores, alike, areas, region, 3) == [0, 3, 4]
-    alike[3, 4] = alike[4, 3] = 0.95
-    assert pick_with_regions(scores, alike, areas, region, 3) == [0, 3, 2]
-    assert pick_with_regions(scores, alike, areas, np.zeros(5, bool), 3) == [0, 1, 4]
-    areas[2:] = 0
-    assert pick_with_regions(scores, alike, areas, region, 3)[:2] == [0, 1]
+def of_sizes(*areas: float) -> np.ndarray:
+    """IoU of every two discs about the same centre."""
+    sizes = np.array(areas)
+    return np.minimum(sizes, sizes[:, None]) / np.maximum(np.maximum(sizes, sizes[:, None]), 1)
+
+
+def varied(scores: tuple, areas: tuple, region: tuple = (), count: int = 3) -> list:
+    sizes = np.array(areas, float)
+    regions = np.isin(np.arange(len(areas)), region)
+    return pick_varied(np.array(scores), of_sizes(*areas), sizes, regions, count)
+
+
+def test_the_second_stands_for_most_of_the_others() -> None:
+    # 100 and 95 say the same; of the larger three, the middle one is like both others.
+    assert varied((0.9, 0.8, 0.3, 0.3, 0.3), (100, 95, 320, 400, 500), count=2) == [0, 3]
+    assert varied((0.9, 0.8, 0.8, 0.01), (100, 95, 40, 900), count=3) == [0, 2, 3]
+
+
+def test_a_likely_mask_goes_before_an_unlikely_one() -> None:
+    assert varied((0.9, 0.1, 0.6), (100, 20, 900), count=2) == [0, 2]
+    assert varied((0.9, 0.6, 0.1), (100, 20, 900), count=2) == [0, 1]
+
+
+def test_the_last_is_the_largest_region_that_differs() -> None:
+    scores, areas = (0.9, 0.8, 0.2, 0.1, 0.15), (50, 20, 300, 900, 960)
+    assert varied(scores, areas, region=(2, 3, 4)) == [0, 1, 4]
+    assert varied((0.9, 0.8, 0.2, 0.7, 0.1), areas, region=(2, 3, 4)) == [0, 3, 2]
+    assert varied((0.9, 0.8, 0.5, 0.1), (50, 20, 300, 0), region=(3,)) == [0, 1, 2]
+
+
+def test_there_may_be_fewer_than_wanted() -> None:
+    assert varied((0.2, 0.9), (10, 12)) == [1, 0]
+    assert varied((0.5,), (10,), region=(0,)) == [0]
 
 
 PIECE, WHOLE = (0.6, 0.4, 0.1, 0.1, 0.2), (0.9, 0.8, 0.0, 0.3, 0.8)
