@@ -11,7 +11,7 @@ from .blending import blended
 from .candidates import Candidates
 from .corrections import corrected
 from .field_masks import field_mask, whole_field
-from .selection import obeyed, outlined_whole, pick, pick_varied
+from .selection import obeyed, outlined_whole, pick
 
 MASKS_PER_PROMPT = 3
 _AHEAD = 0.01
@@ -99,8 +99,6 @@ def _whole(candidates: Candidates, scores: np.ndarray) -> Optional[int]:
 
 def _picked(candidates: Candidates, scores: np.ndarray, prompt: Prompts) -> List[int]:
     """Positions of the candidates that are offered."""
-    alike = candidates.similarity
-    if prompt.box is not None or len(prompt.points) > 1:
-        return pick(scores, alike, MASKS_PER_PROMPT)
-    areas, region = candidates.area, candidates.region
-    return pick_varied(scores, alike, areas, region, MASKS_PER_PROMPT)
+    says_where_alone = prompt.box is None and len(prompt.points) == 1
+    regions = candidates.region & says_where_alone
+    return pick(scores, candidates.similarity, candidates.area, regions, MASKS_PER_PROMPT)

@@ -14,7 +14,7 @@ import numpy as np
 
 RINGS, ANGLES = 20, 32
 SAME = 0.85
-"""Masks with an IoU from this on count as one."""
+"""A region with at least this IoU with a mask is not worth offering beside it."""
 _INNERMOST = 1.0
 """Radius of the first ring in pixels."""
 _GOLDEN = (5**0.5 - 1) / 2
@@ -80,24 +80,7 @@ def obeyed(scores: np.ndarray, missed: np.ndarray, box_fit: np.ndarray) -> np.nd
     return scores * factor * (1 - _BOX_SHARE + _BOX_SHARE * box_fit)
 
 
-def pick(scores: np.ndarray, alike: np.ndarray, count: int) -> List[int]:
-    """The best masks that differ from each other; where there are too few, the next best.
-
-    :param scores: (m,) float.
-    :param alike: (m, m) IoU of every two masks.
-    :param count: how many to pick; all of them where there are fewer.
-    :return: positions, the best first.
-    """
-    order = np.argsort(-scores, kind="stable").tolist()
-    picked: List[int] = []
-    for k in order:
-        if len(picked) < count and all(alike[k, other] < SAME for other in picked):
-            picked.append(k)
-    spare = [k for k in order if k not in picked]
-    return picked + spare[: max(count - len(picked), 0)]
-
-
-def pick_varied(
+def pick(
     scores: np.ndarray, alike: np.ndarray, areas: np.ndarray, region: np.ndarray, count: int
 ) -> List[int]:
     """The best mask, then those that most others are like and no picked one is, then a region.
@@ -113,12 +96,10 @@ def pick_varied(
     :return: positions, the best first.
     """
     order = _covering(scores, alike, areas)
-    picked, spare = order[: count - 1], order[count - 1 :]
-    for k in np.argsort(-areas, kind="stable").tolist():
-        wanted = region[k] and areas[k] > 0 and len(picked) < count
-        if wanted and all(alike[k, other] < SAME for other in picked):
-            picked.append(k)
-    return picked + [k for k in spare if k not in picked][: count - len(picked)]
+    picked = order[: count - 1]
+    other = region & (areas > 0) & (alike[:, picked] < SAME).all(axis=1)
+    regions = [k for k in np.argsort(-areas, kind="stable").tolist() if other[k]]
+    return picked + (regions + order[count - 1 :])[:1]
 
 
 def _covering(scores: np.ndarray, alike: np.ndarray, areas: np.ndarray) -> List[int]:

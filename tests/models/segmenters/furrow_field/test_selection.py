@@ -12,7 +12,6 @@ from furrow.models.segmenters.furrow_field.selection import (
     obeyed,
     outlined_whole,
     pick,
-    pick_varied,
     sample_points,
     similarity,
 )
@@ -47,22 +46,6 @@ def test_similarity_of_squares_off_the_centre() -> None:
     assert alike[0, 2] == pytest.approx(0) and alike[2, 2] == pytest.approx(0)
 
 
-def test_the_best_is_picked_then_others_that_differ() -> None:
-    alike = np.eye(4)
-    alike[0, 1] = alike[1, 0] = 0.9
-    assert pick(np.array([0.8, 0.7, 0.2, 0.5]), alike, 3) == [0, 3, 2]
-    assert pick(np.array([0.6, 0.7, 0.2, 0.5]), alike, 2) == [1, 3]
-
-
-def test_alike_masks_fill_up_in_order_of_their_scores() -> None:
-    assert pick(np.array([0.2, 0.9, 0.5, 0.4]), np.ones((4, 4)), 3) == [1, 2, 3]
-    assert pick(np.array([0.2, 0.9]), np.ones((2, 2)), 3) == [1, 0]
-
-
-def test_equal_scores_keep_their_order() -> None:
-    assert pick(np.full(4, 0.5), np.eye(4), 3) == [0, 1, 2]
-
-
 def test_points_and_boxes_lower_scores() -> None:
     scores, missed = np.array([0.8, 0.8, 0.8]), np.array([False, True, False])
     found = obeyed(scores, missed, np.array([1.0, 1.0, 0.0]))
@@ -83,7 +66,7 @@ def of_sizes(*areas: float) -> np.ndarray:
 def varied(scores: tuple, areas: tuple, region: tuple = (), count: int = 3) -> list:
     sizes = np.array(areas, float)
     regions = np.isin(np.arange(len(areas)), region)
-    return pick_varied(np.array(scores), of_sizes(*areas), sizes, regions, count)
+    return pick(np.array(scores), of_sizes(*areas), sizes, regions, count)
 
 
 def test_the_second_stands_for_most_of_the_others() -> None:
@@ -102,6 +85,10 @@ def test_the_last_is_the_largest_region_that_differs() -> None:
     assert varied(scores, areas, region=(2, 3, 4)) == [0, 1, 4]
     assert varied((0.9, 0.8, 0.2, 0.7, 0.1), areas, region=(2, 3, 4)) == [0, 3, 2]
     assert varied((0.9, 0.8, 0.5, 0.1), (50, 20, 300, 0), region=(3,)) == [0, 1, 2]
+
+
+def test_equal_scores_keep_their_order() -> None:
+    assert pick(np.full(4, 0.5), np.eye(4), np.ones(4), np.zeros(4, bool), 3) == [0, 1, 2]
 
 
 def test_there_may_be_fewer_than_wanted() -> None:
