@@ -35,8 +35,6 @@ _ASIDE = 3
 """The last of the NAIP pictures for training are kept aside for validation."""
 _SCENES_ASIDE = 0.04
 _DENMARK_SHARE = 0.2
-_DENMARK_JUDGED = 0.75
-"""Share of the Danish scene in the known pictures that the ranker learns from."""
 _MOTTLED_SEED = 5_000_000
 """Added to the seed, for scenes of large mottled fields."""
 _SCENE_SIZES = ((256, 0.75), (384, 0.25))
@@ -106,9 +104,8 @@ def _rank(given: argparse.Namespace) -> None:
     fresh = ScenePool.open(given.scenes)
     aside = replace(aside, scenes=fresh)
     if learned.pictures:
-        # The Danish scene is the only one of Sentinel-2, and the network knows it less by heart.
-        rest = (1 - _DENMARK_JUDGED) / max(len(learned.pictures) - 1, 1)
-        even = np.full(len(learned.pictures), rest)
+        # The Danish scene, the only one of Sentinel-2, is as much as all the others.
+        even = np.full(len(learned.pictures), 0.5 / max(len(learned.pictures) - 1, 1))
         even[-1] = 1 - even[:-1].sum()
         learned = replace(learned, scenes=(), weights=even)
     (given.folder / RANKER_FILE).unlink(missing_ok=True)
@@ -119,7 +116,10 @@ def _rank(given: argparse.Namespace) -> None:
     for seed, (name, pictures, count) in enumerate(wanted, start=1):
         found[name] = judged(given.folder, pictures, count, seed, helpers)
         found[name].save(given.folder / f"judged_{name}.npz")
-    ranker = fit(Judged.joined([found["unseen"], found["known"]]), given.steps)
+    # The network's masks are too good on pictures that it has learned: those count less.
+    shares = {"unseen": 1.0, "known": 0.5}
+    weights = np.concatenate([np.full(len(found[n].real), w) for n, w in shares.items()])
+    ranker = fit(Judged.joined([found["unseen"], found["known"]]), weights, given.steps)
     test = found["test"]
     for name, judge in (("own scores", None), ("ranker", ranker)):
         print(name, "taken {:.3f}, best {:.3f}".format(*quality(judge, test)))

@@ -25,9 +25,7 @@ from ..segmenters.furrow_field.ranking import Ranker, features
 from .batches import Sources
 from .prompting import Question, correction, questions
 
-_SIZES, _PROMPTS = (112, 192, 256), 6
-"""Sides of the pictures in pixels. The Danish scene for training has 113 columns: in a larger picture
-it would be seen enlarged, which it is not when the model is used."""
+_SIZE, _PROMPTS = 256, 6
 _CORRECTED = 0.35
 _WIDTHS = (96, 48)
 
@@ -76,7 +74,7 @@ class _Interviews(Dataset):
             # Each process opens its own: a session of onnxruntime does not survive a fork.
             self._segmenter = FieldModelSegmenter(self.folder, 1)
         rng = np.random.default_rng([self.seed, number])
-        sample = self.sources.sample(int(rng.choice(_SIZES)), rng)
+        sample = self.sources.sample(_SIZE, rng)
         embedding = self._segmenter.encode(np.round(sample.image).astype(np.uint8))
         return [
             (values, overlaps, sample.real)
@@ -161,8 +159,11 @@ class _Network(nn.Module):
         return self.layers[-1](x)[..., 0] + straight
 
 
-def fit(data: Judged, steps: int = 2500, seed: int = 0) -> Ranker:
-    """Learn the overlaps and the choice."""
+def fit(data: Judged, weights: np.ndarray, steps: int = 2500, seed: int = 0) -> Ranker:
+    """Learn the overlaps and the choice.
+
+    :param weights: (n,) how often each prompt is drawn.
+    """
     torch.manual_seed(seed)
     there = data.overlaps >= 0
     known = data.features[there]
@@ -172,8 +173,9 @@ def fit(data: Judged, steps: int = 2500, seed: int = 0) -> Ranker:
     network = _Network(inputs.shape[-1])
     optimiser = torch.optim.AdamW(network.parameters(), lr=2e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 2e-3, steps)
+    chances = torch.from_numpy(weights / weights.sum())
     for _ in range(steps):
-        rows = torch.randint(len(truth), (192,))
+        rows = torch.multinomial(chances, 192, replacement=True)
         loss = _loss(network(inputs[rows]), truth[rows], mask[rows])
         optimiser.zero_grad()
         loss.backward()

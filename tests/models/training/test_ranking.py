@@ -27,7 +27,7 @@ def made_up(count: int, seed: int) -> Judged:
 
 def test_it_learns_to_choose_and_to_be_honest() -> None:
     known, unseen = made_up(600, 0), made_up(200, 1)
-    ranker = fit(known, steps=400)
+    ranker = fit(known, np.ones(600), steps=400)
     taken, best = quality(ranker, unseen)
     misled, _ = quality(None, unseen)
     assert taken > best - 0.02
