@@ -5,6 +5,7 @@ python -m furrow.models.training sheet FILE.png    scenes beside their truth, to
 python -m furrow.models.training train FOLDER      train, or go on with a run
 python -m furrow.models.training export FOLDER     ONNX files of a run
 python -m furrow.models.training rank FOLDER       fit the ranker to the exported files
+python -m furrow.models.training calibrate FOLDER  fit its scores to how good offered masks are
 
 The targets `train-field-model` and `scene-sheet` of the Makefile call it with their folders.
 """
@@ -19,9 +20,11 @@ from typing import Optional, Sequence, Tuple
 import numpy as np
 import torch
 
-from ..segmenters.furrow_field.field_model import RANKER_FILE
+from ..segmenters.furrow_field.field_model import RANKER_FILE, FieldModelSegmenter
+from ..segmenters.furrow_field.ranking import UNCALIBRATED, Ranker
 from . import contact_sheet
 from .batches import Sources
+from .calibration import calibration, offered_masks
 from .export import export
 from .labelled_sets import NAIP_TRAINING, denmark_training, naip, naip_names
 from .network import FieldNetwork
@@ -37,6 +40,10 @@ _SCENES_ASIDE = 0.04
 _DENMARK_SHARE = 0.2
 _MOTTLED_SEED = 5_000_000
 """Added to the seed, for scenes of large mottled fields."""
+_DANISH_SIDE = 112
+"""Pixels: what the columns for training allow without enlarging them."""
+_CALIBRATION_SEED = 4
+"""The ranker's pictures have seeds 1 to 3."""
 _SCENE_SIZES = ((256, 0.75), (384, 0.25))
 """Sides in pixels, and the share of the scenes that have them."""
 
@@ -126,6 +133,23 @@ def _rank(given: argparse.Namespace) -> None:
     ranker.save(given.folder / RANKER_FILE)
 
 
+def _calibrate(given: argparse.Namespace) -> None:
+    learned, aside = sources(given.scenes, given.data, 1.0)
+    fresh = Sources(tuple(ScenePool.open(given.scenes)), (), np.zeros(0), 0.0)
+    shown = [(fresh, 256)]
+    if learned.pictures:
+        # The Danish scene was learned, but is the only one of Sentinel-2 that may be looked at.
+        danish = Sources((), learned.pictures[-1:], np.ones(1), 1.0)
+        shown += [(replace(aside, scenes=(), real_share=1.0), 256), (danish, _DANISH_SIDE)]
+    ranker = replace(Ranker.open(given.folder / RANKER_FILE), calibration=UNCALIBRATED)
+    ranker.save(given.folder / RANKER_FILE)
+    segmenter = FieldModelSegmenter(given.folder, given.threads)
+    tables = [offered_masks(segmenter, *one, given.pictures, _CALIBRATION_SEED) for one in shown]
+    line = calibration(tables)
+    print("slope {:.3f}, shift {:.3f}".format(*line))
+    replace(ranker, calibration=line).save(given.folder / RANKER_FILE)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m furrow.models.training")
     commands = parser.add_subparsers(required=True)
@@ -172,6 +196,14 @@ def _parser() -> argparse.ArgumentParser:
     rank.add_argument("--threads", type=int, default=2, help="processes that share the work")
     rank.add_argument("--steps", type=int, default=2500, help="of fitting")
     rank.set_defaults(work=_rank)
+
+    calibrated = commands.add_parser("calibrate", help="fit the scores of offered masks")
+    calibrated.add_argument("folder", type=Path, help="of the ONNX files and the ranker")
+    calibrated.add_argument("--scenes", type=Path, required=True, help="scenes not trained on")
+    calibrated.add_argument("--data", type=Path, default=Path("../shared/data"))
+    calibrated.add_argument("--pictures", type=int, default=80, help="of each kind")
+    calibrated.add_argument("--threads", type=int, default=2)
+    calibrated.set_defaults(work=_calibrate)
     return parser
 
 

@@ -121,7 +121,7 @@ def _answers(
             field_mask(logits, decode, embedding.shape, prompt)[0]
             for logits, decode in zip(candidates.logits, candidates.decodes)
         ]
-        yield features(candidates, prompt), np.array([_iou(mask, field) for mask in masks])
+        yield features(candidates, prompt), np.array([overlap(mask, field) for mask in masks])
         prompt = _corrected(prompt, masks[int(candidates.scores.argmax())], field)
 
 
@@ -141,7 +141,8 @@ def _corrected(prompt: Prompts, mask: np.ndarray, field: np.ndarray) -> Optional
     return Prompts(points, np.append(prompt.foreground, sign == 1), prompt.box)
 
 
-def _iou(a: np.ndarray, b: np.ndarray) -> float:
+def overlap(a: np.ndarray, b: np.ndarray) -> float:
+    """IoU of two masks, 0 where both are empty."""
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 

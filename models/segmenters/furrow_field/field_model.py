@@ -118,6 +118,8 @@ class FieldModelSegmenter:
             whole = self._corrected_whole(embedding, prompts[k])
             if whole is not None:
                 masks[k], scores[k] = put_first(whole, masks[k], scores[k])
+            if self._ranker is not None:
+                scores[k] = self._ranker.honest(scores[k])
         return Masks(masks, scores)
 
     def _corrected_whole(self, embedding: Embedding, prompt: Prompts) -> Optional[np.ndarray]:

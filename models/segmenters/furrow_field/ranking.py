@@ -7,7 +7,7 @@ where several levels agree, where a mask is alone, which size is likely. A small
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Tuple
 
@@ -17,6 +17,9 @@ from ....core.fields.segmenter import Prompts
 from ..odds import chance, log_odds
 from .candidates import Candidates
 
+UNCALIBRATED = np.array([1.0, 0.0], np.float32)
+CERTAIN = 1e-3
+"""Scores closer to 0 and 1 than this are not told apart."""
 _LIMIT = 5.0
 """Standardised features are cut here, so that nothing unseen gets far."""
 
@@ -35,6 +38,8 @@ class Ranker:
     """(outputs,) of each layer."""
     shortcut: np.ndarray
     """(f,) weights that lead from the standardised features straight to the answer."""
+    calibration: np.ndarray = field(default_factory=lambda: UNCALIBRATED)
+    """(2,) slope and shift of the log-odds of what is said of offered masks."""
 
     @classmethod
     def open(cls, path: Path) -> Ranker:
@@ -48,14 +53,15 @@ class Ranker:
             tuple(values[f"weights{k}"] for k in range(count)),
             tuple(values[f"biases{k}"] for k in range(count)),
             values["shortcut"],
+            values.get("calibration", UNCALIBRATED),
         )
 
     def save(self, path: Path) -> None:
         """Write a .npz file."""
         layers = {f"weights{k}": value for k, value in enumerate(self.weights)}
         layers.update({f"biases{k}": value for k, value in enumerate(self.biases)})
-        single = {"mean": self.mean, "deviation": self.deviation, "shortcut": self.shortcut}
-        np.savez_compressed(path, **single, **layers)
+        names = ("mean", "deviation", "shortcut", "calibration")
+        np.savez_compressed(path, **{name: getattr(self, name) for name in names}, **layers)
 
     def scores(self, features: np.ndarray) -> np.ndarray:
         """Expected IoU of masks with the wanted field.
@@ -70,6 +76,18 @@ class Ranker:
             if k < len(self.weights) - 1:
                 values = np.maximum(values, 0)
         return chance(values[:, 0] + known @ self.shortcut)
+
+    def honest(self, scores: np.ndarray) -> np.ndarray:
+        """What may be expected of masks that were offered because they scored well.
+
+        Of many candidates, those that are taken for the best are mostly not quite as good.
+
+        :param scores: (n,) float 0..1; 0 stays 0.
+        :return: (n,) float 0..1 in the same order.
+        """
+        slope, shift = self.calibration
+        told = chance(slope * log_odds(scores, CERTAIN) + shift)
+        return np.where(scores > 0, told, 0)
 
 
 def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:

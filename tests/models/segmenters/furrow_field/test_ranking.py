@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -105,3 +106,15 @@ def test_the_file_gives_the_same_ranker(tmp_path: Path) -> None:
     np.testing.assert_array_equal(
         Ranker.open(tmp_path / "ranker.npz").scores(rows), ranker.scores(rows)
     )
+
+
+def test_honest_scores_keep_their_order(tmp_path: Path) -> None:
+    scores = np.array([0.0, 0.2, 0.5, 0.9, 1.0])
+    plain = Ranker(np.zeros(1), np.ones(1), (np.ones((1, 1)),), (np.zeros(1),), np.zeros(1))
+    assert plain.honest(scores) == pytest.approx(scores, abs=2e-3)
+    modest = replace(plain, calibration=np.array([0.7, -0.2], np.float32))
+    told = modest.honest(scores)
+    assert told[0] == 0 and (np.diff(told) > 0).all()
+    assert told[3] == pytest.approx(0.7923, abs=1e-3)
+    modest.save(tmp_path / "ranker.npz")
+    assert Ranker.open(tmp_path / "ranker.npz").honest(scores) == pytest.approx(told)
