@@ -128,6 +128,7 @@ train-field-model: setup .venv/.worker ## train the field model, or go on with i
 	@$(TRAINING) export $(RUN) --output $(RUN)/weights </dev/null
 	@$(TRAINING) scenes $(RUN)/fresh --seed 3000000 --count 400 --mottled 100 </dev/null
 	@$(TRAINING) rank $(RUN)/weights --scenes $(RUN)/fresh </dev/null
+	@$(TRAINING) calibrate $(RUN)/weights --scenes $(RUN)/fresh </dev/null
 	@echo "The model is in $(RUN)/weights; copy its furrow-field-* files to models/weights when make bench-segmenters likes it."
 
 test-models: setup .venv/.worker ## run the cases of the Segment Anything models on real files (MODELS=folder)

@@ -6,7 +6,7 @@ good, most of them are right about a pixel more often than the best alone.
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Sequence, Tuple
 
 import numpy as np
 
@@ -34,13 +34,14 @@ def blended(
     parts = [upsampled(candidates.logits[k], candidates.decodes[k], shape) for k in used]
     rows, columns = (_around([frame[axis] for _, frame in parts]) for axis in (0, 1))
     votes = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.float32)
-    for weight, (values, frame) in zip(weights[used], parts):
-        own = tuple(_moved(one, -all_.start) for one, all_ in zip(frame, (rows, columns)))
-        votes[own] += np.float32(weight) * chance(values)
+    for weight, (values, (own_rows, own_columns)) in zip(weights[used], parts):
+        if values.size:
+            own = votes[_within(own_rows, rows), _within(own_columns, columns)]
+            own += np.float32(weight) * chance(values)
     return votes > weights[used].sum() / 2, (rows, columns)
 
 
-def _around(ranges: list) -> slice:
+def _around(ranges: Sequence[slice]) -> slice:
     """The range that holds all that are not empty."""
     filled = [one for one in ranges if one.stop > one.start]
     if not filled:
@@ -48,5 +49,5 @@ def _around(ranges: list) -> slice:
     return slice(min(one.start for one in filled), max(one.stop for one in filled))
 
 
-def _moved(one: slice, by: int) -> slice:
-    return slice(one.start + by, one.stop + by) if one.stop > one.start else slice(0, 0)
+def _within(part: slice, whole: slice) -> slice:
+    return slice(part.start - whole.start, part.stop - whole.start)

@@ -98,6 +98,7 @@ def pick(
     order = _covering(scores, alike, areas)
     picked = order[: count - 1]
     other = region & (areas > 0) & (alike[:, picked] < SAME).all(axis=1)
+    other[picked] = False
     regions = [k for k in np.argsort(-areas, kind="stable").tolist() if other[k]]
     return picked + (regions + order[count - 1 :])[:1]
 
