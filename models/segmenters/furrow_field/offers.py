@@ -33,12 +33,14 @@ def offered(
     """
     scores = _said(candidates, expected)
     whole = None if prompt.box is not None else _whole(candidates, scores)
+    # Who knows a least side, as scenes do, brings masks to the edges around: a vote blurs them.
+    votes = whole is None and prompt.side is None
     if whole is not None:
         scores[whole] = scores.max() + _AHEAD
     masks = np.zeros((MASKS_PER_PROMPT, *shape), dtype=bool)
     final = np.zeros(MASKS_PER_PROMPT)
     for place, k in enumerate(_picked(candidates, scores, prompt)):
-        if place == 0 and whole is None and scores[k] > 0:
+        if place == 0 and votes and scores[k] > 0:
             masks[place], held = whole_field(*blended(candidates, scores, shape), shape, prompt)
         else:
             masks[place], held = field_mask(

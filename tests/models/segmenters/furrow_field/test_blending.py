@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 import numpy as np
 import pytest
 
+from furrow.core.fields.segmenter import Prompts
 from furrow.models.segmenters.furrow_field.blending import blended
 from furrow.models.segmenters.furrow_field.candidates import Candidates
+from furrow.models.segmenters.furrow_field.edge_evidence import MEASURES
 from furrow.models.segmenters.furrow_field.field_crops import FINE, Decode
+from furrow.models.segmenters.furrow_field.offers import offered
 
 SHAPE = (64, 64)
 SURE = 8.0
@@ -27,13 +32,13 @@ def candidates(*logits: np.ndarray, level: int = 0) -> Candidates:
         decodes=(Decode(level, (0, 0)),) * count,
         logits=np.stack(logits),
         scores=np.full(count, 0.5, np.float32),
-        traits=nothing,
+        traits=np.ones((count, 1), np.float32),
         stride=np.full(count, 2.0),
         area=np.array([(each > 0).sum() for each in logits], float),
         similarity=np.eye(count, dtype=np.float32),
         missed=np.zeros(count, bool),
         box_fit=np.ones(count),
-        edges=nothing,
+        edges=np.zeros((count, MEASURES), np.float32),
         context=nothing,
     )
 
@@ -76,3 +81,11 @@ def test_a_crop_that_reaches_beyond_the_image() -> None:
     masks = candidates(square(30, 30), square(30, 30), level=1)
     mask, (rows, columns) = blended(masks, np.array([0.7, 0.7]), SHAPE)
     assert mask.any() and rows.stop <= 64 and columns.stop <= 64
+
+
+@pytest.mark.parametrize(("side", "pixels"), [(None, 100), (9.0, 400)])
+def test_masks_of_scenes_are_not_voted_on(side: Optional[float], pixels: int) -> None:
+    masks = candidates(square(20), square(10), square(10))
+    prompt = Prompts.click(25.5, 25.5, side)
+    found, scores = offered(masks, np.array([0.81, 0.8, 0.8]), SHAPE, prompt)
+    assert found[int(scores.argmax())].sum() == pixels
