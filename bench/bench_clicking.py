@@ -29,6 +29,7 @@ from qgis.core import QgsApplication  # noqa: E402
 from segmenter_asking import correction  # noqa: E402
 from segmenter_sets import denmark  # noqa: E402
 
+from furrow.core.fields.masks import iou  # noqa: E402
 from furrow.core.fields.segmenter import Prompts  # noqa: E402
 from furrow.models.segmenters.registry import Registry  # noqa: E402
 from furrow.qgis_io import places as profile  # noqa: E402
@@ -48,10 +49,6 @@ def spread(values: Sequence[float]) -> str:
     """Median, 95th percentile and maximum."""
     p95 = float(np.percentile(values, 95))
     return f"{statistics.median(values):.0f}, p95 {p95:.0f}, most {max(values):.0f} ms"
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 def quality(clicking: Clicking, data: Path) -> None:

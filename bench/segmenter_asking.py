@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 from segmenter_sets import Field, LabelledSet, Scene
 
-from furrow.core.fields.masks import MaskRule, choose, erode
+from furrow.core.fields.masks import MaskRule, choose, erode, iou
 from furrow.core.fields.segmenter import Embedding, Prompts, Segmenter
 
 BATCH = 16
@@ -73,11 +73,6 @@ class Answers:
         """Those for the fields of a group."""
         kinds = (self.click, self.clicks, self.box, self.random)
         return Answers(*(tuple(a for a in kind if group in a.field.groups) for kind in kinds))
-
-
-def iou(a: np.ndarray, b: np.ndarray) -> float:
-    """Intersection over union of two masks, 0 when both are empty."""
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 # ---------------------------------------------------------------------------------- prompts

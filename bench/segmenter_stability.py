@@ -8,10 +8,11 @@ from typing import Callable, List, Tuple
 
 import numpy as np
 from scipy import ndimage
-from segmenter_asking import Encoded, iou, picked, predictions
+from segmenter_asking import Encoded, picked, predictions
 from segmenter_figures import Figure, mean_of
 from segmenter_sets import DENMARK_ALL, DENMARK_RIGHT, Field
 
+from furrow.core.fields.masks import iou
 from furrow.core.fields.segmenter import Prompts, Segmenter
 
 SEED = 20212

@@ -45,6 +45,11 @@ def pixel_at(shape: Tuple[int, int], x: float, y: float) -> Optional[Tuple[int, 
     return min(int(y), height - 1), min(int(x), width - 1)
 
 
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    """Intersection over union of two (H, W) bool masks, 0 where both are empty."""
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
 def component_at(mask: np.ndarray, x: float, y: float) -> np.ndarray:
     """The 4-connected component that contains the pixel under a point.
 

@@ -11,12 +11,12 @@ from typing import Iterator, Sequence, Tuple
 import numpy as np
 from scipy.optimize import minimize
 
+from ...core.fields.masks import iou
 from ..segmenters.furrow_field.field_model import FieldModelSegmenter
-from ..segmenters.furrow_field.ranking import CERTAIN
-from ..segmenters.odds import chance, log_odds
+from ..segmenters.furrow_field.ranking import calibrated
 from .batches import Sources
 from .prompting import questions
-from .ranking import overlap, prompt_of
+from .ranking import prompt_of
 
 _PROMPTS = 6
 _TINY = 1e-6
@@ -50,7 +50,7 @@ def _on_one(
         answer = segmenter.predict(embedding, [prompt])
         for mask, score in zip(answer.masks[0], answer.scores[0]):
             if mask.any():
-                yield float(score), overlap(mask, question.truths[1])
+                yield float(score), iou(mask, question.truths[1])
 
 
 def calibration(tables: Sequence[np.ndarray]) -> np.ndarray:
@@ -72,6 +72,6 @@ def calibration(tables: Sequence[np.ndarray]) -> np.ndarray:
 def _surprise(table: np.ndarray, line: np.ndarray) -> float:
     """Mean cross entropy of the true IoU, weighted by the scores."""
     scores, truth = table.T
-    said = np.clip(chance(line[0] * log_odds(scores, CERTAIN) + line[1]), _TINY, 1 - _TINY)
+    said = np.clip(calibrated(scores, line), _TINY, 1 - _TINY)
     entropy = -(truth * np.log(said) + (1 - truth) * np.log(1 - said))
     return float((scores * entropy).sum() / scores.sum())

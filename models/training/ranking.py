@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
+from ...core.fields.masks import iou
 from ...core.fields.segmenter import Embedding, Prompts
 from ..segmenters.furrow_field.field_masks import field_mask
 from ..segmenters.furrow_field.field_model import FieldModelSegmenter
@@ -121,7 +122,7 @@ def _answers(
             field_mask(logits, decode, embedding.shape, prompt)[0]
             for logits, decode in zip(candidates.logits, candidates.decodes)
         ]
-        yield features(candidates, prompt), np.array([overlap(mask, field) for mask in masks])
+        yield features(candidates, prompt), np.array([iou(mask, field) for mask in masks])
         prompt = _corrected(prompt, masks[int(candidates.scores.argmax())], field)
 
 
@@ -139,11 +140,6 @@ def _corrected(prompt: Prompts, mask: np.ndarray, field: np.ndarray) -> Optional
     x, y, sign = click
     points = np.concatenate([prompt.points, [[x, y]]])
     return Prompts(points, np.append(prompt.foreground, sign == 1), prompt.box)
-
-
-def overlap(a: np.ndarray, b: np.ndarray) -> float:
-    """IoU of two masks, 0 where both are empty."""
-    return float((a & b).sum() / max((a | b).sum(), 1))
 
 
 class _Network(nn.Module):

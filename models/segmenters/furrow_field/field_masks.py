@@ -18,16 +18,16 @@ Frame = Tuple[slice, slice]
 def field_mask(
     logits: np.ndarray, decode: Decode, shape: Tuple[int, int], prompt: Prompts
 ) -> Tuple[np.ndarray, bool]:
-    """The field of a prompt in full resolution; see `whole_field`.
+    """The field of a prompt in full resolution; see `field_of`.
 
     :param logits: (FINE, FINE) float32.
     :param shape: height and width of the image in pixels.
     """
     values, frame = upsampled(logits, decode, shape)
-    return whole_field(values > 0, frame, shape, prompt)
+    return field_of(values > 0, frame, shape, prompt)
 
 
-def whole_field(
+def field_of(
     mask: np.ndarray, frame: Frame, shape: Tuple[int, int], prompt: Prompts
 ) -> Tuple[np.ndarray, bool]:
     """The field of a prompt: one piece of a mask per foreground point, holes filled.

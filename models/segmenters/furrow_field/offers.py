@@ -10,7 +10,7 @@ from ....core.fields.segmenter import Prompts
 from .blending import blended
 from .candidates import Candidates
 from .corrections import corrected
-from .field_masks import field_mask, whole_field
+from .field_masks import field_mask, field_of
 from .selection import obeyed, outlined_whole, pick
 
 MASKS_PER_PROMPT = 3
@@ -41,7 +41,7 @@ def offered(
     final = np.zeros(MASKS_PER_PROMPT)
     for place, k in enumerate(_picked(candidates, scores, prompt)):
         if place == 0 and votes and scores[k] > 0:
-            masks[place], held = whole_field(*blended(candidates, scores, shape), shape, prompt)
+            masks[place], held = field_of(*blended(candidates, scores, shape), shape, prompt)
         else:
             masks[place], held = field_mask(
                 candidates.logits[k], candidates.decodes[k], shape, prompt

@@ -18,7 +18,7 @@ from ..odds import chance, log_odds
 from .candidates import Candidates
 
 UNCALIBRATED = np.array([1.0, 0.0], np.float32)
-CERTAIN = 1e-3
+_CERTAIN = 1e-3
 """Scores closer to 0 and 1 than this are not told apart."""
 _LIMIT = 5.0
 """Standardised features are cut here, so that nothing unseen gets far."""
@@ -85,9 +85,17 @@ class Ranker:
         :param scores: (n,) float 0..1; 0 stays 0.
         :return: (n,) float 0..1 in the same order.
         """
-        slope, shift = self.calibration
-        told = chance(slope * log_odds(scores, CERTAIN) + shift)
-        return np.where(scores > 0, told, 0)
+        return np.where(scores > 0, calibrated(scores, self.calibration), 0)
+
+
+def calibrated(scores: np.ndarray, line: np.ndarray) -> np.ndarray:
+    """Scores with their log-odds moved along a line.
+
+    :param scores: (n,) float 0..1.
+    :param line: (2,) slope and shift.
+    :return: (n,) float 0..1.
+    """
+    return chance(line[0] * log_odds(scores, _CERTAIN) + line[1])
 
 
 def features(candidates: Candidates, prompt: Prompts) -> np.ndarray:

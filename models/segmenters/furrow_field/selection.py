@@ -95,7 +95,7 @@ def pick(
     :param region: (m,) bool: a region of the classical engine.
     :return: positions, the best first.
     """
-    order = _covering(scores, alike, areas)
+    order = _covering(scores, alike, areas, count)
     picked = order[: count - 1]
     other = region & (areas > 0) & (alike[:, picked] < SAME).all(axis=1)
     other[picked] = False
@@ -103,8 +103,10 @@ def pick(
     return picked + (regions + order[count - 1 :])[:1]
 
 
-def _covering(scores: np.ndarray, alike: np.ndarray, areas: np.ndarray) -> List[int]:
-    """All positions, the best first, then always the one that adds most to what is covered.
+def _covering(
+    scores: np.ndarray, alike: np.ndarray, areas: np.ndarray, count: int
+) -> List[int]:
+    """Positions, the best first, then always the one that adds most to what is covered.
 
     A mask is covered as far as one of those before is like it. Squared, because an IoU of .5 is
     no half of a right answer.
@@ -113,7 +115,7 @@ def _covering(scores: np.ndarray, alike: np.ndarray, areas: np.ndarray) -> List[
     near = np.maximum(alike.astype(np.float64), np.eye(len(scores))) ** 2
     order = [int(np.argmax(scores))]
     covered = near[order[0]].copy()
-    while len(order) < len(scores):
+    while len(order) < min(count, len(scores)):
         gains = np.maximum(near - covered, 0) @ shares
         gains[order] = -1
         order.append(int(np.argmax(gains)))

@@ -7,6 +7,7 @@ from furrow.core.fields.masks import (
     component_at,
     erode,
     fill_holes,
+    iou,
     pixel_at,
     spread,
 )
@@ -16,6 +17,16 @@ def square(size: int, top: int, left: int, side: int) -> np.ndarray:
     mask = np.zeros((size, size), dtype=bool)
     mask[top : top + side, left : left + side] = True
     return mask
+
+
+def test_iou_is_the_share_that_two_masks_have_in_common():
+    assert iou(square(9, 0, 0, 4), square(9, 0, 2, 4)) == 8 / 24
+    assert iou(square(9, 0, 0, 4), square(9, 0, 0, 4)) == 1
+    assert iou(square(9, 0, 0, 4), square(9, 5, 5, 4)) == 0
+
+
+def test_iou_of_nothing_is_0():
+    assert iou(np.zeros((3, 3), bool), np.zeros((3, 3), bool)) == 0
 
 
 def test_component_at_keeps_only_the_piece_under_the_point():
