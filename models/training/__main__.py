@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from ..segmenters.furrow_field.field_model import RANKER_FILE, FieldModelSegmenter
-from ..segmenters.furrow_field.ranking import UNCALIBRATED, Ranker
+from ..segmenters.furrow_field.ranking import Ranker
 from . import contact_sheet
 from .batches import Sources
 from .calibration import calibration, offered_masks
@@ -141,13 +141,11 @@ def _calibrate(given: argparse.Namespace) -> None:
         # The Danish scene was learned, but is the only one of Sentinel-2 that may be looked at.
         danish = Sources((), learned.pictures[-1:], np.ones(1), 1.0)
         shown += [(replace(aside, scenes=(), real_share=1.0), 256), (danish, _DANISH_SIDE)]
-    ranker = replace(Ranker.open(given.folder / RANKER_FILE), calibration=UNCALIBRATED)
-    ranker.save(given.folder / RANKER_FILE)
     segmenter = FieldModelSegmenter(given.folder, given.threads)
     tables = [offered_masks(segmenter, *one, given.pictures, _CALIBRATION_SEED) for one in shown]
-    line = calibration(tables)
-    print("slope {:.3f}, shift {:.3f}".format(*line))
-    replace(ranker, calibration=line).save(given.folder / RANKER_FILE)
+    ranker = Ranker.open(given.folder / RANKER_FILE).recalibrated(calibration(tables))
+    print("slope {:.3f}, shift {:.3f}".format(*ranker.calibration))
+    ranker.save(given.folder / RANKER_FILE)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -54,12 +54,12 @@ def _on_one(
 
 
 def calibration(tables: Sequence[np.ndarray]) -> np.ndarray:
-    """Slope and shift for `Ranker.calibration`, by logistic regression.
+    """Slope and shift for `Ranker.recalibrated`, by logistic regression.
 
     Each table counts the same, and in each of them a mask counts by its score: who looks at scores
     looks at those of good masks.
 
-    :param tables: (n, 2) each, uncalibrated scores and true IoU.
+    :param tables: (n, 2) each, scores as they are said now and true IoU.
     :return: (2,) float32.
     """
 

@@ -7,7 +7,7 @@ where several levels agree, where a mask is alone, which size is likely. A small
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Tuple
 
@@ -17,7 +17,7 @@ from ....core.fields.segmenter import Prompts
 from ..odds import chance, log_odds
 from .candidates import Candidates
 
-UNCALIBRATED = np.array([1.0, 0.0], np.float32)
+_UNCALIBRATED = np.array([1.0, 0.0], np.float32)
 _CERTAIN = 1e-3
 """Scores closer to 0 and 1 than this are not told apart."""
 _LIMIT = 5.0
@@ -38,7 +38,7 @@ class Ranker:
     """(outputs,) of each layer."""
     shortcut: np.ndarray
     """(f,) weights that lead from the standardised features straight to the answer."""
-    calibration: np.ndarray = field(default_factory=lambda: UNCALIBRATED)
+    calibration: np.ndarray = field(default_factory=lambda: _UNCALIBRATED)
     """(2,) slope and shift of the log-odds of what is said of offered masks."""
 
     @classmethod
@@ -53,7 +53,7 @@ class Ranker:
             tuple(values[f"weights{k}"] for k in range(count)),
             tuple(values[f"biases{k}"] for k in range(count)),
             values["shortcut"],
-            values.get("calibration", UNCALIBRATED),
+            values.get("calibration", _UNCALIBRATED),
         )
 
     def save(self, path: Path) -> None:
@@ -86,6 +86,15 @@ class Ranker:
         :return: (n,) float 0..1 in the same order.
         """
         return np.where(scores > 0, calibrated(scores, self.calibration), 0)
+
+    def recalibrated(self, line: np.ndarray) -> Ranker:
+        """The same judge, with what it says of offered masks moved along a further line.
+
+        :param line: (2,) slope and shift of the log-odds.
+        """
+        (slope, shift), (own_slope, own_shift) = line, self.calibration
+        both = np.array([slope * own_slope, slope * own_shift + shift], np.float32)
+        return replace(self, calibration=both)
 
 
 def calibrated(scores: np.ndarray, line: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from furrow.core.fields.segmenter import Prompts
 from furrow.models.segmenters.furrow_field.candidates import Candidates
 from furrow.models.segmenters.furrow_field.edge_evidence import MEASURES
 from furrow.models.segmenters.furrow_field.field_crops import FINE, Decode
-from furrow.models.segmenters.furrow_field.ranking import Ranker, features
+from furrow.models.segmenters.furrow_field.ranking import Ranker, calibrated, features
 
 
 def candidates(count: int = 6) -> Candidates:
@@ -118,3 +118,12 @@ def test_honest_scores_keep_their_order(tmp_path: Path) -> None:
     assert told[3] == pytest.approx(0.7923, abs=1e-3)
     modest.save(tmp_path / "ranker.npz")
     assert Ranker.open(tmp_path / "ranker.npz").honest(scores) == pytest.approx(told)
+
+
+def test_to_recalibrate_is_to_calibrate_what_is_said() -> None:
+    plain = Ranker(np.zeros(1), np.ones(1), (np.ones((1, 1)),), (np.zeros(1),), np.zeros(1))
+    modest = plain.recalibrated(np.array([0.7, -0.2]))
+    scores = np.array([0.0, 0.2, 0.5, 0.9])
+    twice = modest.recalibrated(np.array([1.3, 0.4])).honest(scores)
+    assert twice[0] == 0
+    assert twice[1:] == pytest.approx(calibrated(modest.honest(scores)[1:], np.array([1.3, 0.4])), abs=1e-6)
