@@ -122,8 +122,7 @@ def test_honest_scores_keep_their_order(tmp_path: Path) -> None:
 
 def test_to_recalibrate_is_to_calibrate_what_is_said() -> None:
     plain = Ranker(np.zeros(1), np.ones(1), (np.ones((1, 1)),), (np.zeros(1),), np.zeros(1))
-    modest = plain.recalibrated(np.array([0.7, -0.2]))
-    scores = np.array([0.0, 0.2, 0.5, 0.9])
-    twice = modest.recalibrated(np.array([1.3, 0.4])).honest(scores)
-    assert twice[0] == 0
-    assert twice[1:] == pytest.approx(calibrated(modest.honest(scores)[1:], np.array([1.3, 0.4])), abs=1e-6)
+    first, second = np.array([0.7, -0.2]), np.array([1.3, 0.4])
+    scores = np.array([0.2, 0.5, 0.9])
+    said = plain.recalibrated(first).recalibrated(second).honest(scores)
+    assert said == pytest.approx(calibrated(calibrated(scores, first), second), abs=1e-6)
