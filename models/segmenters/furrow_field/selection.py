@@ -123,6 +123,15 @@ def _covering(
     return order
 
 
+def outlined(edges: np.ndarray) -> np.ndarray:
+    """(m,) bool: an edge runs strongly all along a mask's outline, as `outlined_whole` asks.
+
+    :param edges: (m, MEASURES) as `edge_evidence` gives them.
+    """
+    weakest, missing = edges.T[1:3]
+    return (weakest >= _STRONG_OUTLINE) & (missing <= _GAPS)
+
+
 def outlined_whole(
     scores: np.ndarray, areas: np.ndarray, region: np.ndarray, edges: np.ndarray
 ) -> Optional[int]:
@@ -139,11 +148,11 @@ def outlined_whole(
     :return: position of the region with the strongest outline; None where there is none.
     """
     best = int(np.argmax(scores))
-    along, weakest, missing = edges.T[:3]
+    along, weakest = edges.T[:2]
     if scores[best] > _UNSURE:
         return None
     whole = region & (areas > _WHOLE * areas[best]) & (scores > _POSSIBLE)
-    whole &= (weakest >= _STRONG_OUTLINE) & (missing <= _GAPS)
+    whole &= outlined(edges)
     whole &= along > along[best] + _STRONGER
     whole &= weakest > weakest[best] + _WEAKEST_STRONGER
     if not whole.any():

@@ -10,6 +10,7 @@ from furrow.models.segmenters.furrow_field.selection import (
     RINGS,
     frame_overlap,
     obeyed,
+    outlined,
     outlined_whole,
     pick,
     sample_points,
@@ -128,3 +129,8 @@ def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() ->
 )
 def test_otherwise_the_best_mask_stays_the_best(changes: dict) -> None:
     assert whole_of(**changes) is None
+
+
+def test_a_whole_field_is_outlined_and_a_piece_is_not() -> None:
+    faint, gaps = (0.9, 0.6, 0.0, 0.3, 0.8), (0.9, 0.8, 0.2, 0.3, 0.8)
+    assert outlined(np.array([WHOLE, PIECE, faint, gaps])).tolist() == [True, False, False, False]
