@@ -28,6 +28,7 @@ from qgis_cli import QgisProcess, connect, results_of  # noqa: E402
 furrow_package.register()
 import make_scene  # noqa: E402
 
+from furrow.core.fields.masks import iou  # noqa: E402
 from furrow.core.imagery.raster_gdal import quiet  # noqa: E402
 
 SETTINGS: Tuple[Dict[str, object], ...] = (
@@ -128,8 +129,7 @@ def field_iou(out: Path, scene: make_scene.ScenePaths) -> float:
         with quiet():
             gdal.RasterizeLayer(target, [1], layer, burn_values=[1])
         mask = target.ReadAsArray() > 0
-        true = ids == field_of[feature["ref_id"]]
-        scores.append((mask & true).sum() / (mask | true).sum())
+        scores.append(iou(mask, ids == field_of[feature["ref_id"]]))
     return float(np.mean(scores))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..imagery.grid import Grid, Window
-from .masks import component_at, fill_holes
+from .masks import component_at, fill_holes, iou_in_place
 from .segmenter import Prompts
 
 _EDGE_CONTACT = 10
@@ -113,19 +113,8 @@ def grown(field: FieldMask, pixels: int, grid: Grid) -> FieldMask:
 
 def overlap(a: FieldMask, b: FieldMask) -> float:
     """Intersection over union of two masks on one grid."""
-    row, col = max(a.window.row, b.window.row), max(a.window.col, b.window.col)
-    stop_row = min(a.window.row + a.window.height, b.window.row + b.window.height)
-    stop_col = min(a.window.col + a.window.width, b.window.col + b.window.width)
-    if row >= stop_row or col >= stop_col:
-        return 0.0
-    both = _part(a, row, col, stop_row, stop_col) & _part(b, row, col, stop_row, stop_col)
-    shared = int(both.sum())
-    return shared / (int(a.mask.sum()) + int(b.mask.sum()) - shared)
-
-
-def _part(found: FieldMask, row: int, col: int, stop_row: int, stop_col: int) -> np.ndarray:
-    top, left = found.window.row, found.window.col
-    return found.mask[row - top : stop_row - top, col - left : stop_col - left]
+    a_corner, b_corner = ((each.window.row, each.window.col) for each in (a, b))
+    return iou_in_place(a.mask, a_corner, b.mask, b_corner)
 
 
 def _pieces(mask: np.ndarray, points: Sequence[Sequence[float]]) -> np.ndarray:

@@ -50,6 +50,26 @@ def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
 
 
+def iou_in_place(
+    a: np.ndarray, a_corner: Tuple[int, int], b: np.ndarray, b_corner: Tuple[int, int]
+) -> float:
+    """Intersection over union of two (h, w) bool masks that lie somewhere on the same grid.
+
+    :param a_corner: row and column of the upper left pixel of `a`; likewise for `b`.
+    """
+    top, left = max(a_corner[0], b_corner[0]), max(a_corner[1], b_corner[1])
+    bottom = min(a_corner[0] + a.shape[0], b_corner[0] + b.shape[0])
+    right = min(a_corner[1] + a.shape[1], b_corner[1] + b.shape[1])
+    if bottom <= top or right <= left:
+        return 0.0
+    parts = (
+        mask[top - row : bottom - row, left - col : right - col]
+        for mask, (row, col) in ((a, a_corner), (b, b_corner))
+    )
+    shared = int(np.count_nonzero(np.logical_and(*parts)))
+    return shared / max(int(np.count_nonzero(a)) + int(np.count_nonzero(b)) - shared, 1)
+
+
 def component_at(mask: np.ndarray, x: float, y: float) -> np.ndarray:
     """The 4-connected component that contains the pixel under a point.
 

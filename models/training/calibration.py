@@ -15,10 +15,8 @@ from ...core.fields.masks import iou
 from ..segmenters.furrow_field.field_model import FieldModelSegmenter
 from ..segmenters.furrow_field.ranking import calibrated
 from .batches import Sources
-from .prompting import questions
-from .ranking import prompt_of
+from .ranking import prompt_of, shown
 
-_PROMPTS = 6
 _TINY = 1e-6
 
 
@@ -41,9 +39,8 @@ def offered_masks(
 def _on_one(
     segmenter: FieldModelSegmenter, sources: Sources, size: int, rng: np.random.Generator
 ) -> Iterator[Tuple[float, float]]:
-    sample = sources.sample(size, rng)
-    embedding = segmenter.encode(np.round(sample.image).astype(np.uint8))
-    for question in questions(sample.labels, _PROMPTS, rng):
+    _, embedding, asked = shown(segmenter, sources, size, rng)
+    for question in asked:
         prompt = prompt_of(question)
         if prompt.box is not None or len(prompt.points) > 1:
             continue

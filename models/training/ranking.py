@@ -25,6 +25,7 @@ from ..segmenters.furrow_field.field_model import FieldModelSegmenter
 from ..segmenters.furrow_field.ranking import Ranker, features
 from .batches import Sources
 from .prompting import Question, correction, questions
+from .sampling import Sample
 
 _SIZE, _PROMPTS = 256, 6
 _CORRECTED = 0.35
@@ -75,11 +76,10 @@ class _Interviews(Dataset):
             # Each process opens its own: a session of onnxruntime does not survive a fork.
             self._segmenter = FieldModelSegmenter(self.folder, 1)
         rng = np.random.default_rng([self.seed, number])
-        sample = self.sources.sample(_SIZE, rng)
-        embedding = self._segmenter.encode(np.round(sample.image).astype(np.uint8))
+        sample, embedding, asked = shown(self._segmenter, self.sources, _SIZE, rng)
         return [
             (values, overlaps, sample.real)
-            for question in questions(sample.labels, _PROMPTS, rng)
+            for question in asked
             for values, overlaps in _answers(self._segmenter, embedding, question, rng)
         ]
 
@@ -103,6 +103,18 @@ def judged(folder: Path, sources: Sources, pictures: int, seed: int, processes: 
     for k, (values, overlaps, _) in enumerate(rows):
         table[k, : len(values)], truth[k, : len(values)] = values, overlaps
     return Judged(table, truth, np.array([row[2] for row in rows]))
+
+
+def shown(
+    segmenter: FieldModelSegmenter, sources: Sources, size: int, rng: np.random.Generator
+) -> Tuple[Sample, Embedding, List[Question]]:
+    """A picture, what the field model makes of it, and what simulated users ask there.
+
+    :param size: side of the picture in pixels.
+    """
+    sample = sources.sample(size, rng)
+    embedding = segmenter.encode(np.round(sample.image).astype(np.uint8))
+    return sample, embedding, questions(sample.labels, _PROMPTS, rng)
 
 
 def _answers(

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import ndimage
 
 from ...core.fields.field_mask import tidied
+from ...core.fields.masks import iou
 from ...core.fields.segmenter import Prompts, Segmenter
 from ...core.imagery.composite import stretch
 from ...core.monitor import SILENT, Monitor, watched
@@ -62,8 +63,7 @@ class Trial:
     @property
     def agreement(self) -> float:
         """Intersection over union of the field found and the true one, 0..1."""
-        shared = int((self.mask & self.picture.truth).sum())
-        return shared / max(1, int((self.mask | self.picture.truth).sum()))
+        return iou(self.mask, self.picture.truth)
 
 
 def try_model(model_id: str, load: Callable[[str], Segmenter], monitor: Monitor = SILENT) -> Trial:

@@ -8,6 +8,7 @@ from typing import Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy import ndimage
 
+from ..masks import iou_in_place
 from .edge_regions import EdgeRegions
 from .options import DelineationOptions
 from .pieces import FieldPiece, trimmed
@@ -131,17 +132,7 @@ def holds(piece: FieldPiece, row: int, col: int) -> bool:
 
 def overlap(one: FieldPiece, other: FieldPiece) -> float:
     """IoU of two pieces."""
-    top, left = max(one.row, other.row), max(one.col, other.col)
-    bottom = min(one.row + one.mask.shape[0], other.row + other.mask.shape[0])
-    right = min(one.col + one.mask.shape[1], other.col + other.mask.shape[1])
-    if bottom <= top or right <= left:
-        return 0.0
-    parts = (
-        piece.mask[top - piece.row : bottom - piece.row, left - piece.col : right - piece.col]
-        for piece in (one, other)
-    )
-    shared = int(np.count_nonzero(np.logical_and(*parts)))
-    return shared / (one.pixels + other.pixels - shared)
+    return iou_in_place(one.mask, (one.row, one.col), other.mask, (other.row, other.col))
 
 
 class Acceptance:

@@ -8,6 +8,7 @@ from furrow.core.fields.masks import (
     erode,
     fill_holes,
     iou,
+    iou_in_place,
     pixel_at,
     spread,
 )
@@ -117,3 +118,15 @@ def test_only_empty_masks_still_give_an_index():
     empty = np.zeros((3, 4, 4), dtype=bool)
     for rule in MaskRule:
         assert choose(empty, np.zeros(3), rule, np.zeros((4, 4))) in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("corner", "expected"),
+    [((3, 4), 1.0), ((4, 4), 6 / 12), ((3, 7), 0.0), ((0, 2), 0.0), ((5, 6), 1 / 17)],
+)
+def test_iou_in_place_is_the_one_on_the_whole_grid(corner, expected):
+    part = np.ones((3, 3), bool)
+    assert iou_in_place(part, (3, 4), part, corner) == pytest.approx(expected)
+    whole = [np.zeros((12, 12), bool) for _ in range(2)]
+    whole[0][3:6, 4:7] = whole[1][corner[0] : corner[0] + 3, corner[1] : corner[1] + 3] = True
+    assert iou(*whole) == pytest.approx(expected)

@@ -15,7 +15,8 @@ pytest.importorskip("onnx", reason="the export needs onnx: make test")
 from matplotlib.image import imread
 
 from furrow.core.fields.segmenter import Prompts
-from furrow.models.segmenters.furrow_field.field_model import FieldModelSegmenter
+from furrow.models.segmenters.furrow_field.field_model import RANKER_FILE, FieldModelSegmenter
+from furrow.models.segmenters.furrow_field.ranking import Ranker
 from furrow.models.training import scene_pool
 from furrow.models.training.__main__ import main
 
@@ -35,6 +36,12 @@ def test_scenes_training_export_and_ranker(tmp_path: Path, monkeypatch: pytest.M
     # In this process: onnxruntime, which other tests have used, does not survive a fork.
     rank = ["rank", str(weights), "--scenes", str(scenes), "--pictures", "2", "--threads", "1"]
     main([*rank, "--steps", "50", *nowhere])
+    calibrate = ["calibrate", str(weights), "--scenes", str(scenes), "--threads", "1", *nowhere]
+    scores = Ranker.open(weights / RANKER_FILE)
+    main([*calibrate, "--pictures", "2"])
+    calibrated = Ranker.open(weights / RANKER_FILE)
+    assert (calibrated.calibration != scores.calibration).all()
+    np.testing.assert_array_equal(calibrated.mean, scores.mean)
     segmenter = FieldModelSegmenter(weights, 1)
     image = np.random.default_rng(0).integers(0, 255, (70, 90, 3), np.uint8)
     answer = segmenter.predict(segmenter.encode(image), [Prompts.click(40.0, 30.0)])
