@@ -11,6 +11,7 @@ from qgis.PyQt.QtNetwork import QNetworkProxy, QNetworkProxyQuery
 
 from ..core.monitor import SILENT
 from .own_thread import in_own_thread
+from .wrapped import Living
 
 _Kind = QNetworkProxy.ProxyType
 _SCHEMES = {
@@ -31,9 +32,11 @@ def proxy_variables(address: str) -> Dict[str, str]:
 
 
 def _variables(address: str) -> Dict[str, str]:
-    manager = QgsNetworkAccessManager.instance()
-    spared = {_host(each) for each in (*manager.excludeList(), *manager.noProxyList())}
-    answers = manager.proxyFactory().queryProxy(QNetworkProxyQuery(QUrl(address)))
+    manager = Living(QgsNetworkAccessManager.instance)
+    without = manager(lambda it: (*it.excludeList(), *it.noProxyList()))
+    spared = {_host(each) for each in without}
+    query = QNetworkProxyQuery(QUrl(address))
+    answers = manager(lambda it: it.proxyFactory().queryProxy(query))
     proxy = next((each for each in answers if each.type() in _SCHEMES), None)
     if proxy is None:
         # Those that do without it in QGIS do without what the system says too.

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from typing import Dict, Iterator, Optional, Protocol, Union
 
 from qgis.core import QgsApplication, QgsNetworkAccessManager
-from qgis.PyQt import sip
-from qgis.PyQt.QtCore import QEventLoop, QTimer, QUrl
+from qgis.PyQt.QtCore import QEventLoop, Qt, QTimer, QUrl
 from qgis.PyQt.QtNetwork import QNetworkReply, QNetworkRequest
 
 from ..core.downloads import CHUNK_BYTES, Step
@@ -28,12 +27,14 @@ from ..core.web_answers import (
     redirection,
     same_server,
 )
+from .wrapped import Living
 
 _MOST_REDIRECTIONS = 10
 _POLL_MILLISECONDS = 100
 """How often a waiting thread looks whether the user has cancelled."""
 _BUFFER_BYTES = 4 * CHUNK_BYTES
 """What Qt holds of an answer: where the disk is slower than the network, the network waits."""
+_Attribute = QNetworkRequest.Attribute
 _Error = QNetworkReply.NetworkError
 _PROXY_ERRORS = (
     _Error.ProxyConnectionRefusedError,
@@ -85,7 +86,7 @@ class WebLine:
     def __init__(self, name: str, monitor: Monitor, authcfg: str, patience: Patience) -> None:
         self._name, self._monitor = name, monitor
         self._authcfg, self._patience = authcfg, patience
-        self._manager = QgsNetworkAccessManager.instance()
+        self._manager = Living(QgsNetworkAccessManager.instance)
         self._loop = QEventLoop()
         self._tick = QTimer()
         self._tick.timeout.connect(self._loop.quit)
@@ -130,41 +131,46 @@ class WebLine:
         )
 
     @contextmanager
-    def _asked(self, url: str, headers: Dict[str, str], authcfg: str) -> Iterator[QNetworkReply]:
-        reply = self._manager.get(_request(self._name, url, headers, authcfg))
+    def _asked(
+        self, url: str, headers: Dict[str, str], authcfg: str
+    ) -> Iterator[Living[QNetworkReply]]:
+        request = _request(self._name, url, headers, authcfg)
+        self._manager(lambda it: it.get(request))
+        reply = Living(self._newest_reply)
         if authcfg:
-            QgsApplication.authManager().updateNetworkReply(reply, authcfg)
-        reply.setReadBufferSize(_BUFFER_BYTES)
-        for signal in (reply.metaDataChanged, reply.readyRead, reply.finished):
-            signal.connect(self._loop.quit)
+            manager = QgsApplication.authManager()
+            reply(lambda it: manager.updateNetworkReply(it, authcfg))
+        reply(lambda it: it.setReadBufferSize(_BUFFER_BYTES))
+        reply(lambda it: it.metaDataChanged.connect(self._loop.quit))
+        reply(lambda it: it.readyRead.connect(self._loop.quit))
+        reply(lambda it: it.finished.connect(self._loop.quit))
         try:
             yield reply
-        except RuntimeError as error:
-            if not sip.isdeleted(reply):
-                raise
-            # Seen now and then where many threads ask at once: another attempt gets it.
-            raise Interrupted(_broken(self._name, url, "the answer was dropped")) from error
         finally:
-            if not sip.isdeleted(reply):
-                reply.abort()
-                reply.deleteLater()
+            reply(lambda it: it.abort())
+            reply(lambda it: it.deleteLater())
 
-    def _head(self, reply: QNetworkReply, url: str) -> Answer:
+    def _newest_reply(self) -> QNetworkReply:
+        own = Qt.FindChildOption.FindDirectChildrenOnly
+        return self._manager(lambda it: it.findChildren(QNetworkReply, options=own))[-1]
+
+    def _head(self, reply: Living[QNetworkReply], url: str) -> Answer:
         """Wait for the head of the answer."""
         since = time.monotonic()
         while True:
-            status = reply.attribute(QNetworkRequest.Attribute.HttpStatusCodeAttribute)
+            status = reply(lambda it: it.attribute(_Attribute.HttpStatusCodeAttribute))
             if status is not None:
-                pairs = ((bytes(name), bytes(value)) for name, value in reply.rawHeaderPairs())
+                pairs = reply(lambda it: it.rawHeaderPairs())
                 headers = {
-                    name.decode("latin-1").lower(): value.decode("latin-1") for name, value in pairs
+                    bytes(name).decode("latin-1").lower(): bytes(value).decode("latin-1")
+                    for name, value in pairs
                 }
                 return Answer(url, int(status), headers)
-            if reply.isFinished():
+            if reply(lambda it: it.isFinished()):
                 raise _trouble(self._name, url, reply)
             self._wait(url, since)
 
-    def _take(self, reply: QNetworkReply, answer: Answer, receiver: Receiver) -> Step:
+    def _take(self, reply: Living[QNetworkReply], answer: Answer, receiver: Receiver) -> Step:
         """Hand over the bytes of an answer."""
         check_status(self._name, answer)
         step = receiver.begin(answer)
@@ -177,17 +183,17 @@ class WebLine:
             raise Interrupted(_broken(self._name, answer.url, "it ended early"))
         return step
 
-    def _chunks(self, reply: QNetworkReply, url: str) -> Iterator[bytes]:
+    def _chunks(self, reply: Living[QNetworkReply], url: str) -> Iterator[bytes]:
         since = time.monotonic()
         while True:
             self._monitor.check()
-            chunk = reply.read(CHUNK_BYTES)
+            chunk = reply(lambda it: it.read(CHUNK_BYTES))
             if chunk:
                 yield bytes(chunk)
                 since = time.monotonic()
-            elif not reply.isFinished():
+            elif not reply(lambda it: it.isFinished()):
                 self._wait(url, since)
-            elif reply.error() != _Error.NoError:
+            elif reply(lambda it: it.error()) != _Error.NoError:
                 raise _trouble(self._name, url, reply)
             else:
                 return
@@ -208,11 +214,10 @@ class WebLine:
 
 def _request(name: str, url: str, headers: Dict[str, str], authcfg: str) -> QNetworkRequest:
     request = QNetworkRequest(QUrl(url))
-    attributes = QNetworkRequest.Attribute
     for attribute, value in (
-        (attributes.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy),
-        (attributes.CacheLoadControlAttribute, QNetworkRequest.CacheLoadControl.AlwaysNetwork),
-        (attributes.CacheSaveControlAttribute, False),
+        (_Attribute.RedirectPolicyAttribute, QNetworkRequest.RedirectPolicy.ManualRedirectPolicy),
+        (_Attribute.CacheLoadControlAttribute, QNetworkRequest.CacheLoadControl.AlwaysNetwork),
+        (_Attribute.CacheSaveControlAttribute, False),
     ):
         request.setAttribute(attribute, int(getattr(value, "value", value)))
     # Places and sizes are those of the file, so it must not be packed on its way.
@@ -229,9 +234,12 @@ def _request(name: str, url: str, headers: Dict[str, str], authcfg: str) -> QNet
     return request
 
 
-def _trouble(name: str, url: str, reply: QNetworkReply) -> Union[DownloadError, Interrupted]:
+def _trouble(
+    name: str, url: str, reply: Living[QNetworkReply]
+) -> Union[DownloadError, Interrupted]:
     """What to make of an answer that did not come, or not to its end."""
-    error, detail, host = reply.error(), reply.errorString(), host_of(url)
+    error, detail = reply(lambda it: (it.error(), it.errorString()))
+    host = host_of(url)
     if error == _Error.ProxyAuthenticationRequiredError:
         return DownloadError(proxy_wants_password(name))
     if error == _Error.SslHandshakeFailedError:

@@ -617,7 +617,7 @@ class Task(QgsTask):
         super().__init__("download", QgsTask.Flag.CanCancel)
         self.work = work
     def run(self):
-        self.result = self.work(Monitor(cancelled=self.isCanceled))
+        self.result = self.work(Monitor(cancelled=self.isCanceled, message=print))
         return True
 
 def run(works):
@@ -644,6 +644,23 @@ run([lambda monitor: time.sleep(0.2)] * 40)  # the pool has its threads now
 before = threads()
 assert len(run([work(n) for n in range(20)])) == 20
 print("more threads:", threads() - before)
+application.exitQgis()
+"""
+)
+
+BUSY = (
+    ALONE
+    + """
+def work(monitor):
+    for number in range(100):
+        fetch(Download(url, Path(folder, f"{number}.bin"), 0, "", ""), monitor)
+
+task = Task(work)
+QgsApplication.taskManager().addTask(task)
+while QgsApplication.taskManager().countActiveTasks():
+    time.sleep(0.02)  # it is at other work, a few answers long
+    application.processEvents()
+print(len(list(Path(folder).glob("*.bin"))))
 application.exitQgis()
 """
 )
@@ -687,6 +704,13 @@ def test_twenty_tasks_leave_no_thread_and_qgis_ends_well(server, root, tmp_path)
     url = server.put("a.bin", CONTENT)
     assert alone(TWENTY, root, url, tmp_path).strip() == "more threads: 0"
     assert len(server.requests) == 20
+
+
+def test_a_busy_main_thread_does_not_end_an_answer(server, root, tmp_path):
+    """What it hears late of answers that are gone is not about those that came after them."""
+    url = server.put("a.bin", CONTENT, Manner(delay=0.01))
+    assert alone(BUSY, root, url, tmp_path).strip() == "100"
+    assert len(server.requests) == 100
 
 
 def test_an_authentication_of_qgis_is_for_its_server_alone(server, root, tmp_path):
