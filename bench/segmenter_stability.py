@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Callable, List, Tuple
+from typing import Callable, Dict, List, Tuple
 
 import numpy as np
 from scipy import ndimage
 from segmenter_asking import Encoded, picked, predictions
 from segmenter_figures import Figure, mean_of
-from segmenter_sets import DENMARK_ALL, DENMARK_RIGHT, Field
+from segmenter_sets import DENMARK_ALL, DENMARK_RIGHT, TRAINED_ON, Field
 
 from furrow.core.fields.masks import iou
 from furrow.core.fields.segmenter import Prompts, Segmenter
@@ -47,10 +48,12 @@ class Change:
 
 @dataclass(frozen=True)
 class Stability:
-    """Mean IoU of the chosen masks with and without a change."""
+    """Mean IoU of the chosen masks with and without a change, and of those with it with the truth."""
 
     change: str
     overlap: Figure
+    truth: Dict[str, Figure]
+    """By group: few pictures say more when they are looked at in several ways."""
 
 
 def _levels(factor: float, about_mean: bool = False) -> _Picture:
@@ -104,16 +107,24 @@ CHANGES = (
 
 
 def stability(engine: Segmenter, scenes: Iterable[Encoded]) -> Tuple[Stability, ...]:
-    """One figure a change, over fields of all scenes."""
+    """The figures of each change, over fields of all scenes."""
     overlaps: List[List[float]] = [[] for _ in CHANGES]
+    truths: List[Dict[str, List[float]]] = [defaultdict(list) for _ in CHANGES]
     for encoded in scenes:
         fields = _sample(encoded.scene.fields)
         usual = _answers(engine, encoded, Change("none", np.array), fields)
-        for found, change in zip(overlaps, CHANGES):
+        for found, true, change in zip(overlaps, truths, CHANGES):
             moved = Encoded(encoded.scene, engine.encode(change.picture(encoded.scene.image)))
-            for before, after in zip(usual, _answers(engine, moved, change, fields)):
-                found.append(max(iou(before, mask) for mask in change.back(after)))
-    return tuple(Stability(change.name, mean_of(o)) for change, o in zip(CHANGES, overlaps))
+            for field, before, after in zip(
+                fields, usual, _answers(engine, moved, change, fields)
+            ):
+                masks = change.back(after)
+                found.append(max(iou(before, mask) for mask in masks))
+                true[_group(field)].append(max(iou(field.mask, mask) for mask in masks))
+    return tuple(
+        Stability(change.name, mean_of(o), {group: mean_of(t) for group, t in true.items()})
+        for change, o, true in zip(CHANGES, overlaps, truths)
+    )
 
 
 def few(scenes: Sequence[Encoded], count: int = NAIP_PICTURES) -> List[Encoded]:
@@ -129,6 +140,11 @@ def _sample(fields: Sequence[Field]) -> List[Field]:
     rng = np.random.default_rng(SEED)
     picks = rng.choice(len(free), min(SCENE_FIELDS, len(free)), replace=False)
     return [free[k] for k in sorted(picks)]
+
+
+def _group(field: Field) -> str:
+    """The first group of a field that no engine has been trained on."""
+    return next(group for group in field.groups if group not in TRAINED_ON)
 
 
 def _answers(

@@ -97,6 +97,10 @@ def _stability_lines(found: Sequence[Stability]) -> Iterator[Line]:
         yield Line(block, change.change, f"{change.overlap.mean:.3f}")
     mean = sum(change.overlap.mean for change in found) / len(found)
     yield Line(block, "mean", f"{mean:.3f}")
+    for group, figure in found[0].truth.items():
+        mean = sum(change.truth[group].mean for change in found) / len(found)
+        block = "1 click on changed pictures, all changes, IoU with the truth"
+        yield Line(block, f"{group} (n = {figure.n})", f"{mean:.3f}")
 
 
 def _reliability_lines(group: Reliability, kind: str, block: str) -> Iterator[Line]:
