@@ -48,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Stability:
-    """Mean IoU of the chosen masks with and without a change, and of those with it with the truth."""
+    """How chosen masks on a changed picture agree with those on the unchanged one and the truth."""
 
     change: str
     overlap: Figure
@@ -115,9 +115,7 @@ def stability(engine: Segmenter, scenes: Iterable[Encoded]) -> Tuple[Stability, 
         usual = _answers(engine, encoded, Change("none", np.array), fields)
         for found, true, change in zip(overlaps, truths, CHANGES):
             moved = Encoded(encoded.scene, engine.encode(change.picture(encoded.scene.image)))
-            for field, before, after in zip(
-                fields, usual, _answers(engine, moved, change, fields)
-            ):
+            for field, before, after in zip(fields, usual, _answers(engine, moved, change, fields)):
                 masks = change.back(after)
                 found.append(max(iou(before, mask) for mask in masks))
                 true[_group(field)].append(max(iou(field.mask, mask) for mask in masks))
