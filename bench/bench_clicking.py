@@ -10,6 +10,7 @@ idle one.
 from __future__ import annotations
 
 import argparse
+import gc
 import statistics
 import sys
 import tempfile
@@ -26,6 +27,7 @@ furrow_package.register()
 from clicking_canvas import Clicking, Heart, memory, wait_until, write_large  # noqa: E402
 from osgeo import gdal  # noqa: E402
 from qgis.core import QgsApplication  # noqa: E402
+from qgis.PyQt.QtCore import QTimer  # noqa: E402
 from segmenter_asking import correction  # noqa: E402
 from segmenter_sets import denmark  # noqa: E402
 
@@ -212,6 +214,11 @@ def main() -> None:
     print(f"Clicking with {given.model}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         measure(given, Path(folder))
+    # Cycles, and tasks that have ended until an event loop takes them away, hold readers of layers;
+    # those that outlive QGIS, and GDAL with it, end in a crash.
+    gc.collect()
+    QTimer.singleShot(300, application.quit)
+    application.exec()
     application.exitQgis()
 
 
