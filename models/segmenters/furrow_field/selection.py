@@ -29,8 +29,9 @@ _STRONG_OUTLINE, _GAPS = 0.7, 0.1
 there is none at most."""
 _STRONGER, _WEAKEST_STRONGER = 0.1, 0.15
 """How much stronger than a piece's it is at least, on average and along its weakest stretch."""
-_WHOLE = 8.0
-"""How many times larger the whole field is at least."""
+_WHOLE, _WHOLE_OF_DOUBTED, _DOUBTED = 8.0, 4.0, 0.65
+"""How many times larger the whole field is at least: than a piece, and than one of which no more
+IoU than the third is expected."""
 
 
 @lru_cache(maxsize=32)
@@ -151,7 +152,8 @@ def outlined_whole(
     along, weakest = edges.T[:2]
     if scores[best] > _UNSURE:
         return None
-    whole = region & (areas > _WHOLE * areas[best]) & (scores > _POSSIBLE)
+    times = _WHOLE_OF_DOUBTED if scores[best] <= _DOUBTED else _WHOLE
+    whole = region & (areas > times * areas[best]) & (scores > _POSSIBLE)
     whole &= outlined(edges)
     whole &= along > along[best] + _STRONGER
     whole &= weakest > weakest[best] + _WEAKEST_STRONGER

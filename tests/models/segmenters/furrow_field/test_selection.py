@@ -112,6 +112,8 @@ def whole_of(**changes: tuple) -> object:
 
 def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() -> None:
     assert whole_of() == 1
+    assert whole_of(areas=(900.0, 4000.0, 900.0)) == 1
+    assert whole_of(scores=(0.7, 0.2, 0.3)) == 1
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,8 @@ def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() ->
     [
         {"scores": (0.85, 0.2, 0.3)},
         {"scores": (0.6, 0.07, 0.3)},
-        {"areas": (600.0, 4000.0, 900.0)},
+        {"areas": (1100.0, 4000.0, 900.0)},
+        {"areas": (600.0, 4000.0, 900.0), "scores": (0.7, 0.2, 0.3)},
         {"region": (False, False, True)},
         {"edges": ((0.6, 0.7, 0.1, 0.1, 0.2), WHOLE, PIECE)},
         {"edges": (PIECE, (0.9, 0.6, 0.0, 0.3, 0.8), PIECE)},
