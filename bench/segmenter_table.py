@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Dict, List, Optional, Tuple
 
 from segmenter_figures import Bin, Figure, GroupFigures, Reliability
@@ -95,11 +96,10 @@ def _stability_lines(found: Sequence[Stability]) -> Iterator[Line]:
     block = f"same answer on a changed picture, IoU (n = {found[0].overlap.n})"
     for change in found:
         yield Line(block, change.change, f"{change.overlap.mean:.3f}")
-    mean = sum(change.overlap.mean for change in found) / len(found)
-    yield Line(block, "mean", f"{mean:.3f}")
+    yield Line(block, "mean", f"{fmean(change.overlap.mean for change in found):.3f}")
+    block = "1 click on changed pictures, all changes, IoU with the truth"
     for group, figure in found[0].truth.items():
-        mean = sum(change.truth[group].mean for change in found) / len(found)
-        block = "1 click on changed pictures, all changes, IoU with the truth"
+        mean = fmean(change.truth[group].mean for change in found)
         yield Line(block, f"{group} (n = {figure.n})", f"{mean:.3f}")
 
 

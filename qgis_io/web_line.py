@@ -140,15 +140,17 @@ class WebLine:
         if authcfg:
             manager = QgsApplication.authManager()
             reply(lambda it: manager.updateNetworkReply(it, authcfg))
-        reply(lambda it: it.setReadBufferSize(_BUFFER_BYTES))
-        reply(lambda it: it.metaDataChanged.connect(self._loop.quit))
-        reply(lambda it: it.readyRead.connect(self._loop.quit))
-        reply(lambda it: it.finished.connect(self._loop.quit))
+        reply(self._listen_to)
         try:
             yield reply
         finally:
             reply(lambda it: it.abort())
             reply(lambda it: it.deleteLater())
+
+    def _listen_to(self, reply: QNetworkReply) -> None:
+        reply.setReadBufferSize(_BUFFER_BYTES)
+        for signal in (reply.metaDataChanged, reply.readyRead, reply.finished):
+            signal.connect(self._loop.quit)
 
     def _newest_reply(self) -> QNetworkReply:
         own = Qt.FindChildOption.FindDirectChildrenOnly
