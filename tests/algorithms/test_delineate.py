@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import time
 from pathlib import Path
@@ -366,18 +367,17 @@ def test_a_process_that_dies_is_told_of_and_tiles_stay(
     from furrow.models.segmenters.tiles.tile_processes import TileProcesses
 
     whole = table(delineate(OUTPUT="memory:", WORKERS="threads:2")["OUTPUT"])
-    killed: list[int] = []
-    plain = TileProcesses.__call__
+    taken = itertools.count(1)
+    plain = TileProcesses._child
 
-    def killing(self: TileProcesses, job: Any, monitor: Any) -> Any:
-        if (job.tile.row, job.tile.col) == (1, 1) and not killed:
-            child: Child = self._child(monitor)
-            killed.append(child.pid)
+    def killed(self: TileProcesses, monitor: Any) -> Child:
+        """For the last of the four tiles; where the process waits is known to nobody else."""
+        child = plain(self, monitor)
+        if next(taken) == 4:
             child._process.kill()
-            self._free.put(child)
-        return plain(self, job, monitor)
+        return child
 
-    monkeypatch.setattr(TileProcesses, "__call__", killing)
+    monkeypatch.setattr(TileProcesses, "_child", killed)
     with pytest.raises(QgsProcessingException, match="WORKERS: a process .* run again"):
         delineate(WORKERS="2")
     kept = len(list((tmp_path / "fields.gpkg.tiles").glob("*.npz")))
