@@ -24,7 +24,7 @@ _BOX_SHARE = 0.5
 """Share of the score that depends on the fit to the box."""
 _UNSURE, _POSSIBLE = 0.8, 0.08
 """Expected IoU: of a piece at most, of the whole field at least."""
-_STRONG_OUTLINE, _GAPS = 0.7, 0.1
+_STRONG_OUTLINE, _GAPS = 0.65, 0.1
 """Of the whole field's outline: chance of an edge along its weakest stretch at least, share where
 there is none at most."""
 _STRONGER, _WEAKEST_STRONGER = 0.1, 0.15

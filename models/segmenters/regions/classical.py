@@ -23,8 +23,8 @@ from ..odds import chance, log_odds
 from .region_choice import MASKS_PER_PROMPT, SCALES, Candidates, View, candidates, pack, three
 from .region_tree import Tuning, grow
 
-EMBEDDING_VERSION = 2
-"""To be raised with every change of what `encode` gives for the same image, here or in
+EMBEDDING_VERSION = 3
+"""To be raised with every change of what `encode` gives for the same image, here or in `pieces.py`,
 `region_tree.py` and `region_choice.py`: embeddings that users keep on disk are then made again."""
 CALIBRATION = (-0.50, 0.60)
 """Offset and slope from the logit of the expected overlap to the logit of the score. The trees

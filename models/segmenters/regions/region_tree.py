@@ -1,20 +1,22 @@
 """A tree of merging regions: every even area of an image, from small pieces to the whole.
 
-The image is cut into small even pieces (the graph method of Felzenszwalb and Huttenlocher on the
-minimum spanning tree of the pixel grid). The two most similar neighbours merge again and again
-until one region is left. The record of the merges is a binary tree. Its leaves are ranked so that
+The image is cut into small even pieces. The most similar neighbours merge again and again until
+one region is left. The record of the merges is a binary tree. Its leaves are ranked so that
 each node covers a contiguous run of ranks: a node turns into a mask by two comparisons.
 """
 
 from __future__ import annotations
 
-import heapq
 from dataclasses import dataclass
-from typing import Dict, List, Tuple
+from typing import Dict, Tuple
 
 import numpy as np
-from scipy import ndimage, sparse
-from scipy.sparse import csgraph
+from scipy import ndimage
+
+from .pieces import even_pieces, grid_edges
+
+_TIES = 0
+"""Seed of the order among borders that are as cheap."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,49 @@ class Tuning:
     """How much the size of the smaller partner delays a merge."""
 
 
-# ------------------------------------------------------------------------------------ pieces
+@dataclass
+class _Regions:
+    """All n leaves and the n - 1 nodes that they merge into; those not made yet are zero."""
+
+    area: np.ndarray
+    """(2 n - 1,) float64, pixels."""
+    total: np.ndarray
+    """(2 n - 1, 3) float64, sums of the colours."""
+    outline: np.ndarray
+    """(2 n - 1, 2) float64: length of the boundary to others, sum of the gradient along it."""
+    halves: np.ndarray
+    """(2 n - 1, 2) int64, what has merged; -1 for leaves."""
+    cost: np.ndarray
+    """(2 n - 1,) float64, of the merge that made the node; 0 for leaves."""
+
+    @property
+    def leaves(self) -> int:
+        """How many there are."""
+        return (self.area.size + 1) // 2
+
+
+@dataclass(frozen=True)
+class _Borders:
+    """Pairs of neighbouring regions that have not merged; no pair twice."""
+
+    pair: np.ndarray
+    """(e, 2) int64."""
+    shared: np.ndarray
+    """(e, 2) float64: length of the common boundary, sum of the gradient along it."""
+    cost: np.ndarray
+    """(e,) float64, of merging."""
+
+    def only(self, which: np.ndarray) -> _Borders:
+        """Some of them."""
+        return _Borders(self.pair[which], self.shared[which], self.cost[which])
+
+    def and_also(self, more: _Borders) -> _Borders:
+        """These and others."""
+        return _Borders(
+            np.concatenate([self.pair, more.pair]),
+            np.concatenate([self.shared, more.shared]),
+            np.concatenate([self.cost, more.cost]),
+        )
 
 
 def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
@@ -42,198 +86,103 @@ def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
     return ndimage.gaussian_filter(colours, (sigma, sigma, 0), mode="nearest")
 
 
-def _grid_edges(colours: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All pairs of 4-neighbours (flat pixel numbers) and their colour distance."""
-    height, width = colours.shape[:2]
-    index = np.arange(height * width, dtype=np.int32).reshape(height, width)
-    right = np.linalg.norm(colours[:, 1:] - colours[:, :-1], axis=-1)
-    down = np.linalg.norm(colours[1:] - colours[:-1], axis=-1)
-    first = np.concatenate([index[:, :-1].ravel(), index[:-1].ravel()])
-    second = np.concatenate([index[:, 1:].ravel(), index[1:].ravel()])
-    return first, second, np.concatenate([right.ravel(), down.ravel()])
-
-
-def _spanning_edges(
-    first: np.ndarray, second: np.ndarray, weight: np.ndarray, count: int
-) -> Tuple[List[int], List[int], List[float]]:
-    """Edges of the minimum spanning tree, lightest first.
-
-    The graph method looks at edges by rising weight and hardly ever needs one outside this
-    tree; half as many edges go through the loop in Python.
-    """
-    # A stored zero counts as no edge, so weights are lifted by a hair.
-    graph = sparse.coo_matrix((weight.astype(np.float64) + 1e-7, (first, second)), (count, count))
-    tree = csgraph.minimum_spanning_tree(graph.tocsr()).tocoo()
-    order = np.argsort(tree.data, kind="stable")
-    return tree.row[order].tolist(), tree.col[order].tolist(), tree.data[order].tolist()
-
-
-def _find(parent: List[int], node: int) -> int:
-    """Root of a node in a union-find forest, halving the path on the way."""
-    while parent[node] != node:
-        parent[node] = parent[parent[node]]
-        node = parent[node]
-    return node
-
-
-def _join(
-    edges: Tuple[List[int], List[int], List[float]], count: int, scale: float, least: int
-) -> List[int]:
-    """Union-find parents after joining pixels along the edges of the spanning tree."""
-    parent = list(range(count))
-    size = [1] * count
-    limit = [scale] * count
-    apart: List[Tuple[int, int]] = []
-    for a, b, weight in zip(*edges):
-        # As `_find` does: calls would take half of the time here.
-        while parent[a] != a:
-            parent[a] = a = parent[parent[a]]
-        while parent[b] != b:
-            parent[b] = b = parent[parent[b]]
-        if weight <= limit[a] and weight <= limit[b]:
-            parent[b] = a
-            size[a] += size[b]
-            limit[a] = weight + scale / size[a]
-        else:
-            apart.append((a, b))
-    for a, b in apart:
-        a, b = _find(parent, a), _find(parent, b)
-        if a != b and (size[a] < least or size[b] < least):
-            parent[b] = a
-            size[a] += size[b]
-    return parent
-
-
-def _pieces(colours: np.ndarray, tuning: Tuning) -> np.ndarray:
-    """(H, W) int32 numbers of small even pieces, 0..n-1, each 4-connected."""
-    height, width = colours.shape[:2]
-    count = height * width
-    edges = _spanning_edges(*_grid_edges(colours), count)
-    roots = np.array(_join(edges, count, tuning.piece_scale, tuning.piece_pixels), dtype=np.int64)
-    while True:
-        above = roots[roots]
-        if np.array_equal(above, roots):
-            break
-        roots = above
-    labels = np.unique(roots, return_inverse=True)[1]
-    return labels.reshape(height, width).astype(np.int32)
-
-
-# ------------------------------------------------------------------------------- merge tree
-
-
-@dataclass
-class _Regions:
-    """Lists that grow by one entry with each merge; entry i describes node i."""
-
-    area: List[float]
-    """Pixels."""
-    total: List[Tuple[float, float, float]]
-    """Sum of the colours."""
-    neighbours: List[Dict[int, Tuple[float, float]]]
-    """Per neighbour: length of the common boundary and sum of the gradient along it."""
-    left: List[int]
-    right: List[int]
-    cost: List[float]
-    """Cost of the merge that made the node; 0 for leaves."""
-
-
-def _boundaries(pieces: np.ndarray, colours: np.ndarray) -> Tuple[np.ndarray, ...]:
-    """Pairs of neighbouring pieces (first < second), boundary lengths and gradient sums."""
-    first, second, weight = _grid_edges(colours)
+def _leaves(pieces: np.ndarray, colours: np.ndarray, tuning: Tuning) -> Tuple[_Regions, _Borders]:
+    """Regions before any merge, and where they meet."""
     flat = pieces.ravel()
-    first, second = flat[first], flat[second]
-    apart = first != second
-    low = np.minimum(first, second)[apart].astype(np.int64)
-    high = np.maximum(first, second)[apart].astype(np.int64)
     count = int(flat.max()) + 1
-    keys, where = np.unique(low * count + high, return_inverse=True)
-    lengths = np.bincount(where, minlength=keys.size)
-    gradients = np.bincount(where, weight[apart], minlength=keys.size)
-    return keys // count, keys % count, lengths, gradients
-
-
-def _leaves(pieces: np.ndarray, colours: np.ndarray) -> _Regions:
-    """The regions before any merge."""
-    flat = pieces.ravel()
-    area = np.bincount(flat).astype(float)
-    total = np.stack([np.bincount(flat, colours[..., k].ravel()) for k in range(3)], axis=1)
-    neighbours: List[Dict[int, Tuple[float, float]]] = [{} for _ in range(area.size)]
-    columns = (column.tolist() for column in _boundaries(pieces, colours))
-    for a, b, length, gradient in zip(*columns):
-        neighbours[a][b] = neighbours[b][a] = (length, gradient)
-    none = [-1] * area.size
-    return _Regions(
-        area=area.tolist(),
-        total=[tuple(colour) for colour in total.tolist()],
-        neighbours=neighbours,
-        left=none,
-        right=none[:],
-        cost=[0.0] * area.size,
+    nodes = 2 * count - 1
+    regions = _Regions(
+        np.zeros(nodes),
+        np.zeros((nodes, 3)),
+        np.zeros((nodes, 2)),
+        np.full((nodes, 2), -1),
+        np.zeros(nodes),
     )
+    regions.area[:count] = np.bincount(flat)
+    for band in range(3):
+        regions.total[:count, band] = np.bincount(flat, colours[..., band].ravel())
+    first, second, gradient = grid_edges(colours)
+    pair = np.stack([flat[first], flat[second]], axis=1)
+    apart = np.flatnonzero(pair[:, 0] != pair[:, 1])
+    steps = np.stack([np.ones(apart.size), gradient[apart]], axis=1)
+    borders = _summed(pair[apart].astype(np.int64), steps, regions, tuning)
+    for side in (0, 1):
+        for column in (0, 1):
+            values = np.bincount(borders.pair[:, side], borders.shared[:, column], count)
+            regions.outline[:count, column] += values
+    return regions, borders
 
 
-def _merge_cost(regions: _Regions, a: int, b: int, tuning: Tuning) -> float:
-    """How unlike two neighbours are; larger regions are dearer to merge."""
-    length, gradient = regions.neighbours[a][b]
-    size_a, size_b = regions.area[a], regions.area[b]
-    (ra, ga, ba), (rb, gb, bb) = regions.total[a], regions.total[b]
-    red, green = ra / size_a - rb / size_b, ga / size_a - gb / size_b
-    blue = ba / size_a - bb / size_b
-    distance = (red * red + green * green + blue * blue) ** 0.5
-    contrast = distance + tuning.edge_weight * gradient / length
-    return contrast * (size_a * size_b / (size_a + size_b)) ** tuning.size_power
+def _summed(pair: np.ndarray, shared: np.ndarray, regions: _Regions, tuning: Tuning) -> _Borders:
+    """Borders with those of the same pair put together."""
+    nodes = regions.area.size
+    keys, where = np.unique(pair.min(axis=1) * nodes + pair.max(axis=1), return_inverse=True)
+    pair = np.stack([keys // nodes, keys % nodes], axis=1)
+    sums = [np.bincount(where, shared[:, column], keys.size) for column in (0, 1)]
+    shared = np.stack(sums, axis=1)
+    return _Borders(pair, shared, _merge_cost(regions, pair, shared, tuning))
 
 
-def _merge(regions: _Regions, a: int, b: int, cost: float) -> int:
-    """Append the union of two live regions; returns its number."""
-    node = len(regions.area)
-    regions.area.append(regions.area[a] + regions.area[b])
-    regions.total.append(tuple(p + q for p, q in zip(regions.total[a], regions.total[b])))
-    regions.left.append(a)
-    regions.right.append(b)
-    regions.cost.append(max(cost, regions.cost[a], regions.cost[b]))
-    joined = regions.neighbours[a]
-    del joined[b]
-    for other, (length, gradient) in regions.neighbours[b].items():
-        if other != a:
-            more, steeper = joined.get(other, (0.0, 0.0))
-            joined[other] = (length + more, gradient + steeper)
-            del regions.neighbours[other][b]
-    for other, shared in joined.items():
-        regions.neighbours[other].pop(a, None)
-        regions.neighbours[other][node] = shared
-    regions.neighbours.append(joined)
-    return node
+def _merge_cost(
+    regions: _Regions, pair: np.ndarray, shared: np.ndarray, tuning: Tuning
+) -> np.ndarray:
+    """(e,) how unlike two neighbours are; larger regions are dearer to merge."""
+    one, other = regions.area[pair].T
+    mean = regions.total[pair] / regions.area[pair][..., None]
+    distance = np.linalg.norm(mean[:, 0] - mean[:, 1], axis=1)
+    contrast = distance + tuning.edge_weight * shared[:, 1] / shared[:, 0]
+    return contrast * (one * other / (one + other)) ** tuning.size_power
 
 
-def _grow_tree(regions: _Regions, tuning: Tuning) -> np.ndarray:
-    """Merge until one region is left; (nodes, 2) outer boundary length and gradient sum."""
-    alive = [True] * len(regions.area)
-    outline = [_outline(shared) for shared in regions.neighbours]
-    heap = [
-        (_merge_cost(regions, a, b, tuning), a, b)
-        for a, shared in enumerate(regions.neighbours)
-        for b in shared
-        if a < b
-    ]
-    heapq.heapify(heap)
-    while heap:
-        cost, a, b = heapq.heappop(heap)
-        if not (alive[a] and alive[b]):
-            continue
-        alive[a] = alive[b] = False
-        node = _merge(regions, a, b, cost)
-        alive.append(True)
-        outline.append(_outline(regions.neighbours[node]))
-        for other in regions.neighbours[node]:
-            heapq.heappush(heap, (_merge_cost(regions, node, other, tuning), node, other))
-    return np.array(outline, dtype=np.float64)
+def _grow_tree(regions: _Regions, borders: _Borders, tuning: Tuning) -> None:
+    """Merge until one region is left.
+
+    Neighbours merge that are the cheapest for each other. Where merges get no cheaper by other
+    merges, that is the tree of always merging the cheapest pair of all; here most of its nodes.
+    """
+    made = regions.leaves
+    becomes = np.arange(regions.area.size)
+    cheapest = np.empty(regions.area.size, np.int64)
+    while borders.cost.size:
+        merging = _cheapest_of_both(borders, cheapest)
+        made = _merge(regions, borders.only(merging), made, becomes)
+        borders = borders.only(~merging)
+        pair = becomes[borders.pair]
+        moved = (pair != borders.pair).any(axis=1)
+        renewed = _summed(pair[moved], borders.shared[moved], regions, tuning)
+        borders = borders.only(~moved).and_also(renewed)
 
 
-def _outline(shared: Dict[int, Tuple[float, float]]) -> Tuple[float, float]:
-    """Length of a region's boundary to others, and the sum of the gradient along it."""
-    return sum(s[0] for s in shared.values()), sum(s[1] for s in shared.values())
+def _cheapest_of_both(borders: _Borders, cheapest: np.ndarray) -> np.ndarray:
+    """(e,) bool: no other border of the two regions is as cheap.
+
+    :param cheapest: (nodes,) int64, overwritten.
+    """
+    # By place, equal neighbours in a row would merge one by one, from one end only.
+    shuffled = np.random.default_rng(_TIES).permutation(borders.cost.size)
+    order = shuffled[np.argsort(-borders.cost[shuffled], kind="stable")]
+    # Of several values for one place the last is kept.
+    cheapest[borders.pair[order].ravel()] = order.repeat(2)
+    return (cheapest[borders.pair] == np.arange(order.size)[:, None]).all(axis=1)
+
+
+def _merge(regions: _Regions, borders: _Borders, made: int, becomes: np.ndarray) -> int:
+    """Make the unions of pairs that have no region in common.
+
+    :param made: how many nodes there are.
+    :param becomes: (nodes,) int64; told what the regions are a part of now.
+    :return: how many nodes there are then.
+    """
+    borders = borders.only(np.argsort(borders.cost, kind="stable"))
+    a, b = borders.pair.T
+    new = np.arange(made, made + a.size)
+    regions.area[new] = regions.area[a] + regions.area[b]
+    regions.total[new] = regions.total[a] + regions.total[b]
+    regions.outline[new] = regions.outline[a] + regions.outline[b] - 2 * borders.shared
+    regions.halves[new] = borders.pair
+    regions.cost[new] = np.maximum(borders.cost, regions.cost[borders.pair].max(axis=1))
+    becomes[a] = becomes[b] = new
+    return made + a.size
 
 
 @dataclass(frozen=True)
@@ -263,16 +212,18 @@ class Tree:
         return (ranks >= self.first[node]) & (ranks < self.end[node])
 
 
-def _arrange(regions: _Regions, leaves: int) -> Tree:
+def _arrange(regions: _Regions) -> Tree:
     """Rank the leaves so that every node covers a run of ranks."""
-    count = len(regions.area)
+    leaves, halves = regions.leaves, regions.halves.tolist()
+    count = len(halves)
     width = [1] * leaves + [0] * (count - leaves)
     for node in range(leaves, count):
-        width[node] = width[regions.left[node]] + width[regions.right[node]]
+        a, b = halves[node]
+        width[node] = width[a] + width[b]
     start = [0] * count
     parent = [-1] * count
     for node in range(count - 1, leaves - 1, -1):
-        a, b = regions.left[node], regions.right[node]
+        a, b = halves[node]
         parent[a] = parent[b] = node
         start[a] = start[node]
         start[b] = start[node] + width[a]
@@ -306,19 +257,19 @@ def _log(values: np.ndarray, floor: float) -> np.ndarray:
 
 
 def _describe(
-    pieces: np.ndarray, colours: np.ndarray, regions: _Regions, outline: np.ndarray, tree: Tree
+    pieces: np.ndarray, colours: np.ndarray, regions: _Regions, tree: Tree
 ) -> Dict[str, np.ndarray]:
     """What the choice among nodes is made from; see :class:`Growth`."""
     first, end = tree.first, tree.end
     above = np.where(tree.parent < 0, np.arange(first.size), tree.parent)
-    area = np.array(regions.area)
-    mean = np.array(regions.total) / area[:, None]
+    area, outline = regions.area, regions.outline
+    mean = regions.total / area[:, None]
     square = _sums((colours.astype(np.float64) ** 2).sum(axis=-1), pieces, first, end) / area
     deviation = np.sqrt(np.maximum(square - (mean**2).sum(axis=1), 0))
     perimeter = outline[:, 0] + _sums(_border_sides(pieces.shape), pieces, first, end)
     contrast = _log(outline[:, 1] / np.maximum(outline[:, 0], 1), -4.0)
     compact = np.log(4 * np.pi * area / perimeter**2)
-    merge = _log(np.array(regions.cost), -2.5)
+    merge = _log(regions.cost, -2.5)
     step = np.linalg.norm(mean - mean[above], axis=1) * area[above]
     return {
         "merge": merge,
@@ -338,9 +289,8 @@ def _describe(
 
 def _smaller_share(regions: _Regions) -> np.ndarray:
     """(nodes,) share of a node's area that its smaller half has; 0 for leaves."""
-    area = np.array(regions.area)
-    left, right = np.array(regions.left), np.array(regions.right)
-    return np.where(left < 0, 0, np.minimum(area[left], area[right]) / area)
+    area, halves = regions.area, regions.halves
+    return np.where(halves[:, 0] < 0, 0, area[halves].min(axis=1) / area)
 
 
 # ---------------------------------------------------------------------------------- growing
@@ -367,10 +317,9 @@ def grow(image: np.ndarray, tuning: Tuning) -> Growth:
     :param tuning: how pieces are cut and merged.
     """
     colours = _smooth(image, tuning.smoothing)
-    pieces = _pieces(colours, tuning)
-    regions = _leaves(pieces, colours)
-    leaves = len(regions.area)
-    outline = _grow_tree(regions, tuning)
-    tree = _arrange(regions, leaves)
-    traits = _describe(pieces, colours, regions, outline, tree)
-    return Growth(tree, tree.first[:leaves][pieces], traits)
+    pieces = even_pieces(colours, tuning.piece_scale, tuning.piece_pixels)
+    regions, borders = _leaves(pieces, colours, tuning)
+    _grow_tree(regions, borders, tuning)
+    tree = _arrange(regions)
+    traits = _describe(pieces, colours, regions, tree)
+    return Growth(tree, tree.first[: regions.leaves][pieces], traits)

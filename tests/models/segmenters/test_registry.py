@@ -422,4 +422,4 @@ def test_embeddings_are_those_of_their_versions(registry, model_id) -> None:
     data = registry.load(model_id).encode(image).data
     found = {name: array.dtype for name, array in data.items()}
     assert found == EMBEDDINGS[model_id]
-    assert (classical.EMBEDDING_VERSION, field_model.EMBEDDING_VERSION) == (2, 2)
+    assert (classical.EMBEDDING_VERSION, field_model.EMBEDDING_VERSION) == (3, 2)
