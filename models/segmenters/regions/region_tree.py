@@ -13,7 +13,7 @@ from typing import Dict, Tuple
 import numpy as np
 from scipy import ndimage
 
-from .pieces import even_pieces, grid_edges
+from .pieces import Edges, even_pieces, grid_edges
 
 _TIES = 0
 """Seed of the order among borders that are as cheap."""
@@ -86,7 +86,9 @@ def _smooth(image: np.ndarray, sigma: float) -> np.ndarray:
     return ndimage.gaussian_filter(colours, (sigma, sigma, 0), mode="nearest")
 
 
-def _leaves(pieces: np.ndarray, colours: np.ndarray, tuning: Tuning) -> Tuple[_Regions, _Borders]:
+def _leaves(
+    pieces: np.ndarray, colours: np.ndarray, edges: Edges, tuning: Tuning
+) -> Tuple[_Regions, _Borders]:
     """Regions before any merge, and where they meet."""
     flat = pieces.ravel()
     count = int(flat.max()) + 1
@@ -101,7 +103,7 @@ def _leaves(pieces: np.ndarray, colours: np.ndarray, tuning: Tuning) -> Tuple[_R
     regions.area[:count] = np.bincount(flat)
     for band in range(3):
         regions.total[:count, band] = np.bincount(flat, colours[..., band].ravel())
-    first, second, gradient = grid_edges(colours)
+    first, second, gradient = edges
     pair = np.stack([flat[first], flat[second]], axis=1)
     apart = np.flatnonzero(pair[:, 0] != pair[:, 1])
     steps = np.stack([np.ones(apart.size), gradient[apart]], axis=1)
@@ -317,8 +319,9 @@ def grow(image: np.ndarray, tuning: Tuning) -> Growth:
     :param tuning: how pieces are cut and merged.
     """
     colours = _smooth(image, tuning.smoothing)
-    pieces = even_pieces(colours, tuning.piece_scale, tuning.piece_pixels)
-    regions, borders = _leaves(pieces, colours, tuning)
+    edges = grid_edges(colours)
+    pieces = even_pieces(image.shape[:2], edges, tuning.piece_scale, tuning.piece_pixels)
+    regions, borders = _leaves(pieces, colours, edges, tuning)
     _grow_tree(regions, borders, tuning)
     tree = _arrange(regions)
     traits = _describe(pieces, colours, regions, tree)

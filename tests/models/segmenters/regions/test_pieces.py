@@ -72,6 +72,10 @@ def one_after_another(colours: np.ndarray, scale: float, least: int) -> np.ndarr
     return np.array([root(node) for node in range(count)]).reshape(colours.shape[:2])
 
 
+def cut(colours: np.ndarray, scale: float = SCALE) -> np.ndarray:
+    return even_pieces(colours.shape[:2], grid_edges(colours), scale, LEAST)
+
+
 def same_partition(one: np.ndarray, other: np.ndarray) -> bool:
     pairs = np.unique(np.stack([one.ravel(), other.ravel()], axis=1), axis=0)
     return len(pairs) == len(np.unique(one)) == len(np.unique(other))
@@ -85,14 +89,14 @@ def test_pieces_are_those_of_one_edge_after_another(
 ) -> None:
     monkeypatch.setattr(pieces_module, "_TOO_FEW", too_few)
     colours = PICTURES[name](seed)
-    found = even_pieces(colours, SCALE, LEAST)
+    found = cut(colours)
     assert found.dtype == np.int32 and found.shape == (SIDE, SIDE)
     assert same_partition(found, one_after_another(colours, SCALE, LEAST))
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))
 def test_pieces_are_connected_large_enough_and_numbered(name: str) -> None:
-    found = even_pieces(PICTURES[name](4), SCALE, LEAST)
+    found = cut(PICTURES[name](4))
     sizes = np.bincount(found.ravel())
     assert (sizes >= LEAST).all()
     assert all(ndimage.label(found == number)[1] == 1 for number in range(len(sizes)))
@@ -101,18 +105,18 @@ def test_pieces_are_connected_large_enough_and_numbered(name: str) -> None:
 def test_even_areas_are_pieces_and_edges_are_kept() -> None:
     colours = np.full((20, 30, 3), 0.2, np.float32)
     colours[:, 13:] = 0.5
-    found = even_pieces(colours, SCALE, LEAST)
+    found = cut(colours)
     assert len(np.unique(found)) == 2 and same_partition(found, (colours[..., 0] > 0.3).astype(int))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (2, 2)])
 def test_tiny_pictures(shape: tuple) -> None:
-    assert not even_pieces(np.zeros((*shape, 3), np.float32), SCALE, LEAST).any()
+    assert not cut(np.zeros((*shape, 3), np.float32)).any()
 
 
 def test_a_larger_scale_makes_larger_pieces() -> None:
     colours = fields(9)
-    counts = [even_pieces(colours, scale, LEAST).max() + 1 for scale in (0.02, 0.06, 0.2)]
+    counts = [cut(colours, scale).max() + 1 for scale in (0.02, 0.06, 0.2)]
     assert counts[0] > counts[1] > counts[2] > 1
 
 
@@ -133,4 +137,4 @@ def test_many_islands_of_one_piece_are_decided_in_few_rounds(
     island = (rows % 6 < 3) & (columns % 6 < 3)
     colours = np.where(island, greys, 0.2)[..., None].repeat(3, 2).astype(np.float32)
     smooth = ndimage.gaussian_filter(colours, (0.4, 0.4, 0), mode="nearest")
-    assert even_pieces(smooth, SCALE, LEAST).max() > 1000 and len(rounds) < 2000
+    assert cut(smooth).max() > 1000 and len(rounds) < 2000

@@ -24,8 +24,9 @@ def grown(seed: int) -> Tuple[Growth, region_tree._Regions, np.ndarray, np.ndarr
     """Tree, its books, colours and pieces of a picture."""
     image = picture(seed)
     colours = region_tree._smooth(image, TUNING.smoothing)
-    pieces = even_pieces(colours, TUNING.piece_scale, TUNING.piece_pixels)
-    regions, borders = region_tree._leaves(pieces, colours, TUNING)
+    edges = grid_edges(colours)
+    pieces = even_pieces(image.shape[:2], edges, TUNING.piece_scale, TUNING.piece_pixels)
+    regions, borders = region_tree._leaves(pieces, colours, edges, TUNING)
     region_tree._grow_tree(regions, borders, TUNING)
     return grow(image, TUNING), regions, colours, pieces
 
