@@ -98,7 +98,7 @@ def add_to_index(folder: Path, image: EncodedImage) -> None:
     }
     # A lone surrogate (a file name that is no UTF-8) becomes \udcXX, which JSON reads back.
     text = json.dumps(content, ensure_ascii=False, indent=1)
-    files.replace(folder / INDEX, text.encode("utf-8", errors="backslashreplace"))
+    files.replace(folder / INDEX, [text.encode("utf-8", errors="backslashreplace")])
 
 
 def described(folder: Path) -> str:

@@ -164,9 +164,9 @@ class EmbeddingStore:
             else:
                 files.remove(self._disk.keep(path.stem, path, size))
 
-    def _write(self, key: str, path: Path, content: bytes) -> None:
+    def _write(self, key: str, path: Path, parts: List[bytes]) -> None:
         """:raises OSError: the file cannot be written."""
-        size = len(content)
+        size = sum(len(part) for part in parts)
         if size > self._disk.limit:
             return
         self._forget(key)
@@ -175,7 +175,7 @@ class EmbeddingStore:
             beyond = self._disk.make_room(key, size)
         files.remove(beyond)
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, content)
+        files.replace(path, parts)
         # Listed last, so that nobody looks for a file that is not there yet.
         self._keep(key, path, size)
 

@@ -21,6 +21,7 @@ from furrow.core.fields.answering import EncodedWindow
 from furrow.core.fields.segmenter import Embedding, Prompts
 from furrow.core.imagery.grid import Window
 from furrow.core.places import Places
+from furrow.models.segmenters.embeddings.embedding_files import packed, unpacked
 from furrow.models.segmenters.embeddings.embedding_store import EmbeddingStore, pixel_key, place_key
 from furrow.models.segmenters.onnx_pairs import onnx_session
 from furrow.models.segmenters.registry import Registry
@@ -207,6 +208,13 @@ class TestRoundTrip:
         stored = Embedding("x", (2, 3), data)
         EmbeddingStore(tmp_path, MANY, MANY).put(key_of(1), stored)
         assert same(EmbeddingStore(tmp_path, MANY, MANY).get(key_of(1)), stored)
+
+    def test_a_large_embedding_is_never_one_piece_of_memory(self) -> None:
+        """To put 100 MB together held Python's lock so long that QGIS stood still."""
+        embedding = Embedding("x", (2, 3), {"a": np.arange(12 << 20, dtype=np.uint32)})
+        parts = packed(key_of(1), embedding)
+        assert max(len(part) for part in parts) <= 1 << 24
+        assert same(unpacked(key_of(1), b"".join(parts)), embedding)
 
     def test_a_file_is_a_plain_npz(self, encoded, tmp_path) -> None:
         EmbeddingStore(tmp_path, MANY, MANY).put(key_of(1), encoded)
