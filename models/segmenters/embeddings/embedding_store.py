@@ -7,7 +7,7 @@ On disk an embedding is known by the engine and by the very pixels that it was m
 nothing else. So the click tool and the algorithms find what the other has encoded, whatever way
 they read an image, and a file that was moved or written anew never gives a wrong answer. The price
 is that pixels are read first: 2 to 10 ms for a window of 200 x 200, its hash taken in 0.1 ms, where
-encoding takes 170 ms.
+encoding takes 60 ms.
 
 Which entries there are is seen from the folder itself, and a file's date of change is when it was
 last used. So several QGIS may share a folder; what one of them removes is encoded again by the
