@@ -19,6 +19,8 @@ CLICKS = 3
 LUMINANCE_LIMIT = 0.2
 """Spread of the luminance (0..1) that `balanced` accepts here, where there is no NDVI."""
 RANDOM_SEED = 20211
+RANDOM_CLICKS = 60
+"""At least so many a set: on the six fields of Ontario six clicks show nothing but chance."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers for the same fields in the same order, by the kind of prompt."""
+    """Answers for the same fields, by the kind of prompt."""
 
     click: Tuple[Answer, ...]
     """At the inner point."""
@@ -67,7 +69,7 @@ class Answers:
     """Three of them."""
     box: Tuple[Answer, ...]
     random: Tuple[Answer, ...]
-    """One click anywhere in the field."""
+    """One click anywhere in the field; the same number for each, several in sets of few fields."""
 
     def of(self, group: str) -> Answers:
         """Those for the fields of a group."""
@@ -171,6 +173,7 @@ def corrected(engine: Segmenter, encoded: Encoded, clicks: int = CLICKS) -> List
 def interview(engine: Segmenter, scenes: Sequence[Encoded]) -> Answers:
     """All kinds of prompts for all fields of a set."""
     rng = np.random.default_rng(RANDOM_SEED)
+    times = -(-RANDOM_CLICKS // sum(len(encoded.scene.fields) for encoded in scenes))
     kinds: Tuple[List[Answer], ...] = ([], [], [], [])
     for encoded in scenes:
         fields = encoded.scene.fields
@@ -178,10 +181,11 @@ def interview(engine: Segmenter, scenes: Sequence[Encoded]) -> Answers:
             [click(field) for field in fields],
             corrected(engine, encoded),
             [box(field) for field in fields],
-            [random_click(field, rng) for field in fields],
         )
         for kind, prompts in zip(kinds, rounds):
             kind.extend(ask(engine, encoded, prompts))
+        for _ in range(times):
+            kinds[-1].extend(ask(engine, encoded, [random_click(f, rng) for f in fields]))
     return Answers(*map(tuple, kinds))
 
 

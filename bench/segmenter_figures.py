@@ -89,17 +89,18 @@ def binned(
 def group_figures(name: str, answers: Answers) -> GroupFigures:
     """The figures of one group, from the answers for its fields only."""
     inner, anywhere = answers.click, answers.random
+    middle, elsewhere = (mean_of(a.chosen for a in kind) for kind in (inner, anywhere))
     pairs = [a.pair for a in inner if a.pair is not None]
     return GroupFigures(
         name,
-        chosen=mean_of(a.chosen for a in inner),
+        chosen=middle,
         best=mean_of(a.best for a in inner),
         finest=mean_of(a.by_rule["finest"] for a in inner),
         balanced=mean_of(a.by_rule["balanced"] for a in inner),
         clicks=mean_of(a.chosen for a in answers.clicks),
         box=mean_of(a.chosen for a in answers.box),
-        random=mean_of(a.chosen for a in anywhere),
-        random_loss=mean_of(a.chosen - b.chosen for a, b in zip(inner, anywhere)),
+        random=elsewhere,
+        random_loss=Figure(middle.mean - elsewhere.mean, middle.n),
         pairs=mean_of(pairs) if pairs else None,
     )
 
