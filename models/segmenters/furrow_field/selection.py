@@ -29,9 +29,10 @@ _STRONG_OUTLINE, _GAPS = 0.65, 0.1
 there is none at most."""
 _STRONGER, _WEAKEST_STRONGER = 0.1, 0.15
 """How much stronger than a piece's it is at least, on average and along its weakest stretch."""
-_WHOLE, _WHOLE_OF_DOUBTED, _DOUBTED = 8.0, 4.0, 0.65
-"""How many times larger the whole field is at least: than a piece, and than one of which no more
-IoU than the third is expected."""
+_WHOLE, _LEAST_WHOLE, _HALVED = 8.0, 2.0, 0.125
+"""How many times larger than a piece the whole field is at least: the first where the piece may
+just be unsure, half as much for each step of the third that less is expected of it, never less than
+the second."""
 
 
 @lru_cache(maxsize=32)
@@ -152,7 +153,7 @@ def outlined_whole(
     along, weakest = edges.T[:2]
     if scores[best] > _UNSURE:
         return None
-    times = _WHOLE_OF_DOUBTED if scores[best] <= _DOUBTED else _WHOLE
+    times = max(_WHOLE * 2 ** ((scores[best] - _UNSURE) / _HALVED), _LEAST_WHOLE)
     whole = region & (areas > times * areas[best]) & (scores > _POSSIBLE)
     whole &= outlined(edges)
     whole &= along > along[best] + _STRONGER

@@ -116,13 +116,18 @@ def test_a_whole_field_with_an_edge_all_around_comes_before_an_unsure_piece() ->
     assert whole_of(scores=(0.7, 0.2, 0.3)) == 1
 
 
+def test_the_less_is_expected_of_a_piece_the_smaller_its_whole_field_may_be() -> None:
+    for score, times in ((0.79, 7.57), (0.675, 4.0), (0.55, 2.0), (0.31, 2.0)):
+        for more, found in ((0.95, None), (1.05, 1)):
+            areas = (4000.0 / (more * times), 4000.0, 900.0)
+            assert whole_of(scores=(score, 0.2, 0.3), areas=areas) == found
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         {"scores": (0.85, 0.2, 0.3)},
         {"scores": (0.6, 0.07, 0.3)},
-        {"areas": (1100.0, 4000.0, 900.0)},
-        {"areas": (600.0, 4000.0, 900.0), "scores": (0.7, 0.2, 0.3)},
         {"region": (False, False, True)},
         {"edges": ((0.6, 0.7, 0.1, 0.1, 0.2), WHOLE, PIECE)},
         {"edges": (PIECE, (0.9, 0.6, 0.0, 0.3, 0.8), PIECE)},
