@@ -11,7 +11,7 @@ from .blending import blended
 from .candidates import Candidates
 from .corrections import corrected
 from .field_masks import field_mask, field_of
-from .selection import obeyed, outlined_whole, pick
+from .selection import obeyed, outlined_whole, pick, seen_by_network
 
 MASKS_PER_PROMPT = 3
 _AHEAD = 0.01
@@ -95,7 +95,8 @@ def _said(candidates: Candidates, expected: np.ndarray) -> np.ndarray:
 
 def _whole(candidates: Candidates, scores: np.ndarray) -> Optional[int]:
     """Position of the region that the best mask is only a piece of; None where there is none."""
-    possible = candidates.region & ~candidates.missed
+    seen = seen_by_network(candidates.similarity, candidates.region)
+    possible = candidates.region & ~candidates.missed & seen
     return outlined_whole(scores, candidates.area, possible, candidates.edges)
 
 

@@ -14,6 +14,7 @@ from furrow.models.segmenters.furrow_field.selection import (
     outlined_whole,
     pick,
     sample_points,
+    seen_by_network,
     similarity,
 )
 
@@ -137,6 +138,16 @@ def test_the_less_is_expected_of_a_piece_the_smaller_its_whole_field_may_be() ->
 )
 def test_otherwise_the_best_mask_stays_the_best(changes: dict) -> None:
     assert whole_of(**changes) is None
+
+
+def test_a_region_is_seen_where_a_mask_of_the_network_is_like_it() -> None:
+    alike = np.eye(4)
+    alike[0, 2] = alike[2, 0] = 0.3
+    alike[1, 3] = alike[3, 1] = 0.2
+    alike[2, 3] = alike[3, 2] = 0.9
+    regions = np.array([False, False, True, True])
+    assert seen_by_network(alike, regions).tolist() == [True, True, True, False]
+    assert not seen_by_network(alike, np.ones(4, bool)).any()
 
 
 def test_a_whole_field_is_outlined_and_a_piece_is_not() -> None:
