@@ -97,7 +97,7 @@ def _leaves(
         np.zeros(nodes),
         np.zeros((nodes, 3)),
         np.zeros((nodes, 2)),
-        np.full((nodes, 2), -1),
+        np.full((nodes, 2), -1, np.int64),
         np.zeros(nodes),
     )
     regions.area[:count] = np.bincount(flat)
@@ -143,7 +143,8 @@ def _grow_tree(regions: _Regions, borders: _Borders, tuning: Tuning) -> None:
     merges, that is the tree of always merging the cheapest pair of all; here most of its nodes.
     """
     made = regions.leaves
-    becomes = np.arange(regions.area.size)
+    # Of 64 bits also on Windows: pairs are told apart by products of two.
+    becomes = np.arange(regions.area.size, dtype=np.int64)
     cheapest = np.empty(regions.area.size, np.int64)
     while borders.cost.size:
         merging = _cheapest_of_both(borders, cheapest)
