@@ -16,9 +16,6 @@ from scipy.sparse import csgraph
 _PARTS = 6
 """Edges are taken up in so many parts, light ones first: most of the heavy ones have nothing left
 to decide when their turn comes, and those that wait are looked at again in each round."""
-_TIES = 0
-"""Seed of the order among edges of the same weight. By place they would be long chains, of which
-only one end could be decided at a time."""
 _TOO_FEW = 500
 """Where only one edge of so many can be decided, as around a piece with a thousand small
 neighbours, they are decided one after another."""
@@ -50,6 +47,16 @@ def _length(difference: np.ndarray) -> np.ndarray:
     return np.sqrt(red * red + green * green + blue * blue)
 
 
+def rising(values: np.ndarray) -> np.ndarray:
+    """(n,) positions by rising value; equal ones shuffled, the same way each time.
+
+    By place, equal neighbours would be long chains, of which only one end could be dealt with at a
+    time.
+    """
+    shuffled = np.random.default_rng(0).permutation(values.size)
+    return shuffled[np.argsort(values[shuffled], kind="stable")]
+
+
 def even_pieces(shape: Tuple[int, int], edges: Edges, scale: float, least: int) -> np.ndarray:
     """Cut an image into small even pieces, each 4-connected.
 
@@ -78,8 +85,7 @@ def _spanning_edges(
     # A stored zero counts as no edge, so weights are lifted by a hair.
     graph = sparse.coo_matrix((weight.astype(np.float64) + 1e-7, (first, second)), (count, count))
     tree = csgraph.minimum_spanning_tree(graph.tocsr(), overwrite=True).tocoo()
-    shuffled = np.random.default_rng(_TIES).permutation(tree.data.size)
-    order = shuffled[np.argsort(tree.data[shuffled], kind="stable")]
+    order = rising(tree.data)
     return tree.row[order], tree.col[order], tree.data[order]
 
 

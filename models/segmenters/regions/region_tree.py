@@ -13,10 +13,7 @@ from typing import Dict, Tuple
 import numpy as np
 from scipy import ndimage
 
-from .pieces import Edges, even_pieces, grid_edges
-
-_TIES = 0
-"""Seed of the order among borders that are as cheap."""
+from .pieces import Edges, even_pieces, grid_edges, rising
 
 
 @dataclass(frozen=True)
@@ -161,9 +158,7 @@ def _cheapest_of_both(borders: _Borders, cheapest: np.ndarray) -> np.ndarray:
 
     :param cheapest: (nodes,) int64, overwritten.
     """
-    # By place, equal neighbours in a row would merge one by one, from one end only.
-    shuffled = np.random.default_rng(_TIES).permutation(borders.cost.size)
-    order = shuffled[np.argsort(-borders.cost[shuffled], kind="stable")]
+    order = rising(-borders.cost)
     # Of several values for one place the last is kept.
     cheapest[borders.pair[order].ravel()] = order.repeat(2)
     return (cheapest[borders.pair] == np.arange(order.size)[:, None]).all(axis=1)
