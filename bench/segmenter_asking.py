@@ -177,15 +177,15 @@ def interview(engine: Segmenter, scenes: Sequence[Encoded]) -> Answers:
     kinds: Tuple[List[Answer], ...] = ([], [], [], [])
     for encoded in scenes:
         fields = encoded.scene.fields
-        rounds = (
-            [click(field) for field in fields],
-            corrected(engine, encoded),
-            [box(field) for field in fields],
+        asked = (
+            [[click(field) for field in fields]],
+            [corrected(engine, encoded)],
+            [[box(field) for field in fields]],
+            [[random_click(field, rng) for field in fields] for _ in range(times)],
         )
-        for kind, prompts in zip(kinds, rounds):
-            kind.extend(ask(engine, encoded, prompts))
-        for _ in range(times):
-            kinds[-1].extend(ask(engine, encoded, [random_click(f, rng) for f in fields]))
+        for kind, rounds in zip(kinds, asked):
+            for prompts in rounds:
+                kind.extend(ask(engine, encoded, prompts))
     return Answers(*map(tuple, kinds))
 
 

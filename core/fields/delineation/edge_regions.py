@@ -15,6 +15,7 @@ from typing import Dict, List, Tuple
 import numpy as np
 from scipy import ndimage
 
+from ..merge_forest import numbered, ranked, settled
 from .pieces import FieldPiece
 
 _SMOOTHING = 1.0
@@ -101,13 +102,7 @@ def _basins(relief: np.ndarray) -> np.ndarray:
         # Equal heights flow to the lower number, so that plateaus do not fall apart.
         lower = (near < lowest) | ((near == lowest) & (other < target))
         lowest, target = np.where(lower, near, lowest), np.where(lower, other, target)
-    target = target.ravel()
-    while True:
-        further = target[target]
-        if np.array_equal(further, target):
-            break
-        target = further
-    return np.unique(target, return_inverse=True)[1].reshape(relief.shape).astype(np.int32)
+    return numbered(settled(target.ravel())).reshape(relief.shape)
 
 
 class _Tree:
@@ -171,23 +166,13 @@ class _Tree:
 
     def arranged(self, basins: np.ndarray) -> EdgeRegions:
         """The finished tree, leaves ranked so that every node covers a run of ranks."""
-        count = len(self.size)
-        width = [1] * count
-        for node in range(self.leaves, count):
-            a, b = self.children[node]
-            width[node] = width[a] + width[b]
-        start, parent = [0] * count, [-1] * count
-        for node in range(count - 1, self.leaves - 1, -1):
-            a, b = self.children[node]
-            parent[a] = parent[b] = node
-            start[a], start[b] = start[node], start[node] + width[a]
-        first = np.array(start)
+        first, end, parent = ranked(self.children, self.leaves)
         return EdgeRegions(
             ranks=first[: self.leaves][basins].astype(np.int32),
             leaves=self.leaves,
             first=first,
-            end=first + np.array(width),
-            parent=np.array(parent),
+            end=end,
+            parent=parent,
             size=np.array(self.size),
             within=np.array(self.within),
             outline=np.array(self.total) / np.maximum(self.length, 1),

@@ -13,6 +13,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from ....core.fields.merge_forest import numbered, settled
+
 _PARTS = 6
 """Edges are taken up in so many parts, light ones first: most of the heavy ones have nothing left
 to decide when their turn comes, and those that wait are looked at again in each round."""
@@ -148,12 +150,12 @@ def _decided(
     parts = np.linspace(0, first.size, _PARTS + 1).astype(np.intp)
     for start, stop in zip(parts[:-1], parts[1:]):
         edges = np.arange(start, stop)
-        piece = _settled(piece)
+        piece = settled(piece)
         a, b = piece[first[start:stop]], piece[second[start:stop]]
         while edges.size:
             waiting = np.flatnonzero(~done(a, b))
             edges, a, b = edges[waiting], a[waiting], b[waiting]
-            ready = _foremost_of_both(a, b, foremost)
+            ready = foremost_of_both(a, b, foremost)
             if np.count_nonzero(ready) * _TOO_FEW < edges.size:
                 _decide_one_by_one(edges, a, b, piece, decide, done)
                 break
@@ -162,13 +164,16 @@ def _decided(
             piece[y[join]] = x[join]
             waiting = np.flatnonzero(~ready)
             edges, a, b = edges[waiting], piece[a[waiting]], piece[b[waiting]]
-    return _numbered(_settled(piece))
+    return numbered(settled(piece))
 
 
-def _foremost_of_both(a: np.ndarray, b: np.ndarray, foremost: np.ndarray) -> np.ndarray:
-    """(m,) bool: the first edge of both its pieces.
+def foremost_of_both(a: np.ndarray, b: np.ndarray, foremost: np.ndarray) -> np.ndarray:
+    """Which edges come first for the things on both sides.
 
-    :param foremost: (count,) int64, overwritten.
+    :param a: (m,) things on one side of the edges, in the order of the edges.
+    :param b: (m,) things on the other side.
+    :param foremost: (count,) int64, a place for each thing; overwritten.
+    :return: (m,) bool.
     """
     places = np.arange(a.size)
     # Of several values for one place the last is kept.
@@ -196,18 +201,3 @@ def _root(above: np.ndarray, node: np.ndarray) -> np.ndarray:
     while above[node] != node:
         above[node] = node = above[above[node]]
     return node
-
-
-def _numbered(root: np.ndarray) -> np.ndarray:
-    """Roots of a settled forest -> int32 numbers without gaps."""
-    numbers = np.cumsum(root == np.arange(root.size), dtype=np.int32) - 1
-    return numbers[root]
-
-
-def _settled(above: np.ndarray) -> np.ndarray:
-    """The root of each node of a forest, given the node above each; a root is above itself."""
-    while True:
-        further = above[above]
-        if np.array_equal(further, above):
-            return above
-        above = further

@@ -13,7 +13,8 @@ from typing import Dict, Tuple
 import numpy as np
 from scipy import ndimage
 
-from .pieces import Edges, even_pieces, grid_edges, rising
+from ....core.fields.merge_forest import ranked
+from .pieces import Edges, even_pieces, foremost_of_both, grid_edges, rising
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,8 @@ def _grow_tree(regions: _Regions, borders: _Borders, tuning: Tuning) -> None:
     becomes = np.arange(regions.area.size, dtype=np.int64)
     cheapest = np.empty(regions.area.size, np.int64)
     while borders.cost.size:
-        merging = _cheapest_of_both(borders, cheapest)
+        borders = borders.only(rising(borders.cost))
+        merging = foremost_of_both(*borders.pair.T, cheapest)
         made = _merge(regions, borders.only(merging), made, becomes)
         borders = borders.only(~merging)
         pair = becomes[borders.pair]
@@ -153,25 +155,13 @@ def _grow_tree(regions: _Regions, borders: _Borders, tuning: Tuning) -> None:
         borders = borders.only(~moved).and_also(renewed)
 
 
-def _cheapest_of_both(borders: _Borders, cheapest: np.ndarray) -> np.ndarray:
-    """(e,) bool: no other border of the two regions is as cheap.
-
-    :param cheapest: (nodes,) int64, overwritten.
-    """
-    order = rising(-borders.cost)
-    # Of several values for one place the last is kept.
-    cheapest[borders.pair[order].ravel()] = order.repeat(2)
-    return (cheapest[borders.pair] == np.arange(order.size)[:, None]).all(axis=1)
-
-
 def _merge(regions: _Regions, borders: _Borders, made: int, becomes: np.ndarray) -> int:
-    """Make the unions of pairs that have no region in common.
+    """Make the unions of pairs that have no region in common, in their order.
 
     :param made: how many nodes there are.
     :param becomes: (nodes,) int64; told what the regions are a part of now.
     :return: how many nodes there are then.
     """
-    borders = borders.only(np.argsort(borders.cost, kind="stable"))
     a, b = borders.pair.T
     new = np.arange(made, made + a.size)
     regions.area[new] = regions.area[a] + regions.area[b]
@@ -208,25 +198,6 @@ class Tree:
     def draw(self, ranks: np.ndarray, node: int) -> np.ndarray:
         """Where an array of leaf ranks belongs to a node; bool of the same shape."""
         return (ranks >= self.first[node]) & (ranks < self.end[node])
-
-
-def _arrange(regions: _Regions) -> Tree:
-    """Rank the leaves so that every node covers a run of ranks."""
-    leaves, halves = regions.leaves, regions.halves.tolist()
-    count = len(halves)
-    width = [1] * leaves + [0] * (count - leaves)
-    for node in range(leaves, count):
-        a, b = halves[node]
-        width[node] = width[a] + width[b]
-    start = [0] * count
-    parent = [-1] * count
-    for node in range(count - 1, leaves - 1, -1):
-        a, b = halves[node]
-        parent[a] = parent[b] = node
-        start[a] = start[node]
-        start[b] = start[node] + width[a]
-    first = np.array(start, dtype=np.int32)
-    return Tree(first, first + np.array(width, dtype=np.int32), np.array(parent, dtype=np.int32))
 
 
 # ---------------------------------------------------------------------------------- traits
@@ -319,6 +290,7 @@ def grow(image: np.ndarray, tuning: Tuning) -> Growth:
     pieces = even_pieces(image.shape[:2], edges, tuning.piece_scale, tuning.piece_pixels)
     regions, borders = _leaves(pieces, colours, edges, tuning)
     _grow_tree(regions, borders, tuning)
-    tree = _arrange(regions)
+    first, end, parent = ranked(regions.halves.tolist(), regions.leaves)
+    tree = Tree(first.astype(np.int32), end.astype(np.int32), parent.astype(np.int32))
     traits = _describe(pieces, colours, regions, tree)
     return Growth(tree, tree.first[: regions.leaves][pieces], traits)

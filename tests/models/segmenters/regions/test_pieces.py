@@ -125,13 +125,13 @@ def test_many_islands_of_one_piece_are_decided_in_few_rounds(
 ) -> None:
     """All of them wait for the same piece: round by round it would be thousands."""
     rounds: List[int] = []
-    plain = pieces_module._foremost_of_both
+    plain = pieces_module.foremost_of_both
 
     def counted(a: np.ndarray, b: np.ndarray, foremost: np.ndarray) -> np.ndarray:
         rounds.append(a.size)
         return plain(a, b, foremost)
 
-    monkeypatch.setattr(pieces_module, "_foremost_of_both", counted)
+    monkeypatch.setattr(pieces_module, "foremost_of_both", counted)
     rows, columns = np.indices((240, 240))
     greys = np.random.default_rng(1).uniform(0.6, 0.98, (40, 40)).repeat(6, 0).repeat(6, 1)
     island = (rows % 6 < 3) & (columns % 6 < 3)

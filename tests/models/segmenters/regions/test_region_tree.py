@@ -127,13 +127,13 @@ def test_a_row_of_equal_tiles_merges_in_few_rounds(monkeypatch: pytest.MonkeyPat
     tiles = np.arange(2400) // 6
     image = np.where(tiles % 2, 60, 190).astype(np.uint8)[None, :, None].repeat(6, 0).repeat(3, 2)
     rounds: List[int] = []
-    plain = region_tree._cheapest_of_both
+    plain = region_tree.foremost_of_both
 
-    def counted(borders: region_tree._Borders, cheapest: np.ndarray) -> np.ndarray:
-        rounds.append(borders.cost.size)
-        return plain(borders, cheapest)
+    def counted(a: np.ndarray, b: np.ndarray, cheapest: np.ndarray) -> np.ndarray:
+        rounds.append(a.size)
+        return plain(a, b, cheapest)
 
-    monkeypatch.setattr(region_tree, "_cheapest_of_both", counted)
+    monkeypatch.setattr(region_tree, "foremost_of_both", counted)
     leaves = (grow(image, TUNING).tree.first.size + 1) // 2
     assert leaves > 1000 and len(rounds) < leaves / 8
 
